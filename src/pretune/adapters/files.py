@@ -1,0 +1,130 @@
+"""Adapter files: a folder of safetensors and a manifest, named by content, never changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+import pretune
+from pretune.adapters.adapter import Adapter
+from pretune.core.digest import SHORT, of_bytes
+from pretune.core.errors import AdapterError
+from pretune.core.files import folder_atomic
+from pretune.core.scope import SCOPE_VERSION, Scope
+from pretune.spec.methods import AnyMethod
+
+WEIGHTS = "adapter.safetensors"
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Version of the manifest's fields."""
+
+_METHOD: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
+
+
+def manifest_of(adapter: Adapter) -> dict[str, Any]:
+    """What the manifest says: identity, size, notes, versions."""
+    return {
+        "format": FORMAT,
+        "digest": adapter.digest,
+        "identity": adapter.identity,
+        "parameters": adapter.parameters,
+        "notes": dict(adapter.notes),
+        "versions": {
+            "pretune": pretune.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+
+
+def save_adapter(adapter: Adapter, root: Path) -> Path:
+    """Write ``adapter`` to ``root/<digest>`` and return that folder; already there, it is kept.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    folder = root / adapter.digest[:SHORT]
+    if folder.exists() and read_manifest(folder)["digest"] == adapter.digest:
+        return folder
+    with folder_atomic(folder) as draft:
+        (draft / WEIGHTS).write_bytes(adapter.serialized)
+        text = json.dumps(manifest_of(adapter), indent=1, ensure_ascii=False)
+        (draft / MANIFEST).write_text(text, encoding="utf-8")
+    return folder
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an adapter folder.
+
+    Raises:
+        AdapterError: not an adapter folder, a broken manifest, or one of a later format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise AdapterError(_why_no_adapter(folder))
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = manifest["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise AdapterError(f'manifest "{path}" is damaged: {error}') from error
+    if found != FORMAT:
+        raise AdapterError(
+            f'adapter "{folder}" has format {found}, this version reads {FORMAT}; update pretune'
+        )
+    return manifest
+
+
+def load_adapter(folder: Path) -> Adapter:
+    """Read an adapter and check it against its own digests.
+
+    Raises:
+        AdapterError: pickled, truncated, altered or unknown content.
+    """
+    manifest = read_manifest(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise AdapterError(_why_no_adapter(folder))
+    raw = path.read_bytes()
+    try:
+        identity = manifest["identity"]
+        if of_bytes(raw) != identity["weights"]:
+            raise AdapterError(
+                f'"{path}" is damaged: its content does not match the manifest; copy it again'
+            )
+        if identity["scope_version"] != SCOPE_VERSION:
+            raise AdapterError(
+                f'adapter "{folder}" was trained under version {identity["scope_version"]} of '
+                f"scope, this is {SCOPE_VERSION}; train it anew"
+            )
+        adapter = Adapter(
+            config=_METHOD.validate_python(identity["method"]),
+            scope=Scope(identity["scope"]),
+            weights=load(raw),
+            base_digest=identity["base"],
+            template_digest=identity["template"],
+            notes=manifest["notes"],
+        )
+    except (KeyError, TypeError, ValidationError, SafetensorError) as error:
+        raise AdapterError(f'adapter "{folder}" is damaged: {error}') from error
+    if adapter.digest != manifest["digest"]:
+        raise AdapterError(f'manifest "{folder / MANIFEST}" was altered: its digest does not match')
+    return adapter
+
+
+def _why_no_adapter(folder: Path) -> str:
+    if not folder.is_dir():
+        return f'no adapter at "{folder}"; give a folder with {WEIGHTS} and {MANIFEST}'
+    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
+    if pickled:
+        return (
+            f'"{folder / pickled[0]}" is a pickle, which can run code when opened, and is refused; '
+            "convert it to safetensors"
+        )
+    if (folder / "adapter_config.json").is_file():
+        return f'"{folder}" is in PEFT\'s format; bring it in with: pretune import "{folder}"'
+    return f'"{folder}" is no adapter: it lacks {MANIFEST} or {WEIGHTS}'

@@ -1,0 +1,59 @@
+"""DoRA: a direction by LoRA, a trained magnitude (Liu et al. 2024, arXiv 2402.09353, eq. 5)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pretune.adapters.matrices import bias_of, matrix_of
+from pretune.adapters.method import Method, Weights, kaiming
+from pretune.adapters.rows import Rows
+from pretune.bases.anatomy import Anatomy, Site
+from pretune.spec.methods import DoraConfig
+
+
+class Dora(Method[DoraConfig]):
+    """``m * (W + scale * B A) x / |W + scale * B A|``, the norm taken per output row.
+
+    The norm is a constant for gradients, as in the paper's section 4.3.
+    """
+
+    effect_parts = ("B",)
+    mergeable = True
+
+    def sites(self, anatomy: Anatomy) -> tuple[Site, ...]:
+        """The linear layers with the configured roles."""
+        return anatomy.linears_for(self.config.sites)
+
+    def start(self, site: Site, generator: torch.Generator) -> Weights:
+        """LoRA's start, and the magnitude of the base's own rows."""
+        rank = self.config.rank
+        return {
+            "A": kaiming(generator, rank, site.width_in),
+            "B": torch.zeros(site.width_out, rank),
+            "magnitude": matrix_of(site.module).float().norm(dim=1).cpu(),
+        }
+
+    def _factor(self, site: Site, weights: Mapping[str, Tensor]) -> Tensor:
+        """``m / |W + scale * B A|`` per output, ``(width_out,)``."""
+        with torch.no_grad():
+            matrix = matrix_of(site.module).to(weights["B"].dtype)
+            norm = torch.addmm(matrix, weights["B"], weights["A"], alpha=self.config.scale)
+            norm = norm.norm(dim=1)
+        return weights["magnitude"] / norm
+
+    def edit(
+        self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows
+    ) -> Tensor:
+        """The base's product is taken from ``y``; only the bias must be set aside."""
+        factor = self._factor(site, weights).to(y.dtype)
+        product = rows.take(y)
+        if (bias := bias_of(site.module)) is not None:
+            product = product - bias
+        h = rows.take(x) @ weights["A"].to(x.dtype).t() * self.config.scale
+        return rows.add(y, (factor - 1) * product + factor * (h @ weights["B"].to(y.dtype).t()))
+
+    def merged(self, site: Site, weights: Mapping[str, Tensor], matrix: Tensor) -> Tensor:
+        """The paper's equation 5."""
+        update = matrix + self.config.scale * (weights["B"] @ weights["A"])
+        return self._factor(site, weights)[:, None] * update

@@ -1,0 +1,58 @@
+"""Prompt tuning: trained input embeddings as virtual tokens (Lester et al. 2021, 2104.08691)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pretune.adapters.method import Method, Weights, gaussian
+from pretune.adapters.rows import Rows
+from pretune.bases import Base
+from pretune.bases.anatomy import Anatomy, Site
+from pretune.core.segments import Role, Segment
+from pretune.spec.methods import PromptTuningConfig
+
+
+class PromptTuning(Method[PromptTuningConfig]):
+    """``soft (length, hidden)`` stands where the virtual tokens' embeddings would."""
+
+    @property
+    def virtual_tokens(self) -> int:
+        """The soft tokens."""
+        return self.config.length
+
+    def sites(self, anatomy: Anatomy) -> tuple[Site, ...]:
+        """The input embedding."""
+        return (anatomy.embedding,)
+
+    def start(self, site: Site, generator: torch.Generator) -> Weights:
+        """Noise of the size of a real embedding."""
+        std = float(site.module.weight.float().std())  # type: ignore[operator,union-attr]
+        return {"soft": gaussian(generator, self.config.length, site.width_out, std=std)}
+
+    def initial(self, base: Base, text: str | None, seed: int) -> Weights:
+        """Embeddings of a text's tokens (repeated to length), of sampled vocabulary, or noise."""
+        if self.config.start == "random":
+            return super().initial(base, text, seed)
+        length = self.config.length
+        if self.config.start == "text":
+            ids = text_ids(base, self.config.text or text, length)
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            ids = torch.randint(base.anatomy.vocabulary, (length,), generator=generator)
+        with torch.no_grad():
+            soft: Tensor = base.anatomy.embedding.module(ids.to(base.device))
+        return {"embedding.soft": soft.float().cpu().clone()}
+
+    def edit(
+        self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows
+    ) -> Tensor:
+        """Write the soft tokens at the virtual positions."""
+        return y if rows.virtual is None else rows.virtual.write(y, weights["soft"])
+
+
+def text_ids(base: Base, text: str | None, length: int) -> Tensor:
+    """``length`` token ids ``(length,)`` of ``text``, repeated or cut; no text: a plain one."""
+    segment = Segment(Role.SYSTEM, text or "Read the text and answer.")
+    ids = base.renderer.encode([segment])[0].ids
+    return torch.tensor((ids * (length // len(ids) + 1))[:length])

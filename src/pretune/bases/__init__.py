@@ -1,0 +1,6 @@
+"""The frozen base: a decoder-only model with its tokenizer and chat template."""
+
+from pretune.bases.base import Base
+from pretune.bases.load import load_base
+
+__all__ = ["Base", "load_base"]

@@ -1,0 +1,156 @@
+"""Turns to token segments under a base's chat template, and generated ids back to text.
+
+The template is rendered once with a sentinel in the place of each turn's text, and the result is
+cut at the sentinels. So a template cannot trim or rewrite a text, its own words (glue) are told
+from the user's, and no text of a user can become a special token.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from jinja2 import TemplateError
+
+from pretune.core.digest import of_json
+from pretune.core.errors import BaseModelError
+from pretune.core.segments import Role, Segment, TokenSegment, Turn
+
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ message['content'] }}{{ eos_token }}"
+    "{% else %}{{ message['content'] }}\n{% endif %}"
+    "{% endfor %}"
+)
+"""For a base without a chat template: texts on lines of their own, the answer ended by EOS."""
+
+_CHAT_ROLES = {
+    Role.SYSTEM: "system",
+    Role.CONTEXT: "user",
+    Role.USER: "user",
+    Role.ASSISTANT: "assistant",
+    Role.TARGET: "assistant",
+}
+_SEPARATOR = "\n\n"
+"""Stands between the turns that share one chat message: a context and the question about it."""
+
+
+def _sentinel(index: int) -> str:
+    """Stands for the text of turn ``index``; private-use characters that no template touches."""
+    return f"\ue000{index}\ue001"
+
+
+def _messages(turns: Sequence[Turn], roles: dict[Role, str]) -> list[dict[str, str]]:
+    """Chat messages of sentinels; neighbouring turns with one chat role share a message."""
+    messages: list[dict[str, str]] = []
+    for index, turn in enumerate(turns):
+        if messages and messages[-1]["role"] == roles[turn.role]:
+            messages[-1]["content"] += _SEPARATOR + _sentinel(index)
+        else:
+            messages.append({"role": roles[turn.role], "content": _sentinel(index)})
+    return messages
+
+
+class ChatRenderer:
+    """Implements :class:`pretune.core.protocols.Renderer` on a fast ``transformers`` tokenizer."""
+
+    def __init__(self, tokenizer: Any, context_length: int) -> None:
+        if tokenizer.eos_token is None:
+            raise BaseModelError("the tokenizer has no end token; set eos_token in its config")
+        self._tokenizer = tokenizer
+        self._template: str = tokenizer.chat_template or PLAIN_TEMPLATE
+        self._context_length = context_length
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that decides the token ids of a prompt."""
+        backend = self._tokenizer.backend_tokenizer.to_str()
+        return of_json([self._template, backend, self._tokenizer.all_special_tokens, _SEPARATOR])
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens that a prompt and its answer may take together."""
+        return self._context_length
+
+    @cached_property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids that end an answer: EOS, and what the template itself writes after an answer."""
+        glue = self.render([Turn(Role.USER, "x"), Turn(Role.ASSISTANT, "y")])[-1]
+        first = self.encode([glue])[0].ids[:1] if glue.glue else ()
+        return tuple(dict.fromkeys((*first, int(self._tokenizer.eos_token_id))))
+
+    def render(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
+        """Cut the rendered template at the turns' sentinels.
+
+        Glue before a text belongs to its turn, so that a context's own tokens are the same whatever
+        follows it. Glue that opens an answer belongs to the turn before: the model did not write
+        it. Of the glue after an answer the end token is the model's, the rest is the next turn's,
+        and after the last answer there is no rest.
+        """
+        segments: list[Segment] = []
+        before: Role | None = None
+        text = self._apply(turns)
+        for index, turn in enumerate(turns):
+            glue, found, text = text.partition(_sentinel(index))
+            if not found:
+                raise BaseModelError(
+                    f'the chat template drops or moves the "{turn.role}" turn; give the base '
+                    "another template"
+                )
+            if before is not None and before.written_by_model:
+                end = self._end_length(glue)
+                segments.append(Segment(before, glue[:end], glue=True))
+                glue, before = glue[end:], Role.USER
+            opens = turn.role.written_by_model
+            segments.append(Segment((before or Role.SYSTEM) if opens else turn.role, glue, True))
+            segments.append(Segment(turn.role, turn.text))
+            before = turn.role
+        last = turns[-1].role
+        rest = text[: self._end_length(text)] if last.written_by_model else text
+        segments.append(Segment(last, rest, glue=True))
+        return tuple(segment for segment in segments if segment.text)
+
+    def _apply(self, turns: Sequence[Turn]) -> str:
+        """The template's text with sentinels for texts; a system turn that the template refuses
+        joins the first user message."""
+        opens = not turns[-1].role.written_by_model
+        roles = dict(_CHAT_ROLES)
+        for attempt in (roles, {**roles, Role.SYSTEM: "user"}):
+            try:
+                text: str = self._tokenizer.apply_chat_template(
+                    _messages(turns, attempt),
+                    chat_template=self._template,
+                    tokenize=False,
+                    add_generation_prompt=opens,
+                )
+            except TemplateError as error:
+                reason = str(error)
+            else:
+                return text
+        raise BaseModelError(f"the chat template refuses these turns: {reason}")
+
+    def _end_length(self, glue: str) -> int:
+        """Length of the end token at the start of ``glue``; all of it if it starts with none."""
+        ends = [token for token in self._tokenizer.all_special_tokens if glue.startswith(token)]
+        return max(map(len, ends), default=len(glue))
+
+    def encode(self, segments: Sequence[Segment]) -> tuple[TokenSegment, ...]:
+        """Tokenise each segment by itself; special tokens are read in glue only."""
+        return tuple(
+            TokenSegment(
+                segment.role,
+                tuple(
+                    self._tokenizer.encode(
+                        segment.text,
+                        add_special_tokens=False,
+                        split_special_tokens=not segment.glue,
+                    )
+                ),
+                segment.glue,
+            )
+            for segment in segments
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ``ids`` without special tokens and outer white space."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text.strip()

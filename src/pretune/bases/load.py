@@ -1,0 +1,182 @@
+"""Load a base from the package, a folder or the hub's local cache; safetensors only."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pretune.bases.anatomy import dissect
+from pretune.bases.base import Base
+from pretune.bases.chat import ChatRenderer
+from pretune.core.digest import of_file, of_json
+from pretune.core.errors import BaseModelError, MissingExtra
+from pretune.core.names import unknown
+
+EMBEDDED = Path(__file__).parent / "embedded"
+"""The small pre-trained base that ships with the package, named ``embedded``."""
+
+PRECISIONS: dict[str, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "nf4": torch.bfloat16,
+}
+"""How weights are held; for ``nf4`` (QLoRA, arXiv 2305.14314) the dtype of everything else."""
+
+_UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+
+
+def load_base(
+    name: str = "embedded",
+    precision: str = "fp32",
+    *,
+    device: str | torch.device = "cpu",
+    allow_download: bool = False,
+    revision: str | None = None,
+) -> Base:
+    """Load the base called ``name``: ``embedded``, a folder, or a hub name.
+
+    A hub name is looked up in the local cache; the network is asked only with ``allow_download``.
+
+    Raises:
+        BaseModelError: not found, pickled weights, not decoder-only, or a broken file.
+        MissingExtra: precision ``nf4`` without bitsandbytes.
+    """
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    folder = _folder(name, allow_download, revision)
+    weights = _weight_files(name, folder)
+    config = _config(name, folder)
+    model = _model(name, folder, config, precision, torch.device(device))
+    model.requires_grad_(False)
+    model.eval()
+    return Base(
+        name=name,
+        digest=of_json([_shape(config), [of_file(path) for path in weights]]),
+        precision=precision,
+        model=model,
+        renderer=ChatRenderer(_tokenizer(name, folder), int(config.max_position_embeddings)),
+        anatomy=dissect(model),
+    )
+
+
+def _folder(name: str, allow_download: bool, revision: str | None) -> Path:
+    if name == "embedded":
+        return EMBEDDED
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise BaseModelError(
+            f'no base at "{name}"; use "embedded", a folder with config.json and safetensors '
+            "weights, or a hub name such as Qwen/Qwen2.5-0.5B"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=not allow_download,
+                allow_patterns=list(_DOWNLOADED),
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        step = (
+            "check the name and the connection"
+            if allow_download
+            else "give a folder, or allow the download with base: {name: ..., allow_download: true}"
+        )
+        raise BaseModelError(f'base "{name}" is not on this machine; {step}') from error
+
+
+def _weight_files(name: str, folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    pickled = sorted(path.name for pattern in _UNSAFE for path in folder.glob(pattern))
+    if pickled:
+        raise BaseModelError(
+            f'base "{name}" has pickled weights only ("{pickled[0]}"), which can run code when '
+            "opened; convert them to safetensors first"
+        )
+    raise BaseModelError(f'base "{name}" has no safetensors weights in "{folder}"')
+
+
+def _config(name: str, folder: Path) -> Any:
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseModelError(f'base "{name}" has no readable config.json: {error}') from error
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+        raise BaseModelError(
+            f'base "{name}" is of type "{config.model_type}", not a decoder-only language model; '
+            "use a Llama, Qwen, Mistral, Gemma, Phi, GPT-2 or GPT-NeoX model"
+        )
+    return config
+
+
+def _shape(config: Any) -> dict[str, Any]:
+    """The part of the config that decides what the weights compute."""
+    ignored = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
+    return {key: value for key, value in config.to_dict().items() if key not in ignored}
+
+
+def _model(name: str, folder: Path, config: Any, precision: str, device: torch.device) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": PRECISIONS[precision], "use_safetensors": True}
+    if precision == "nf4":
+        options["quantization_config"] = _nf4()
+        options["device_map"] = {"": device}
+    try:
+        model, notes = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BaseModelError(f'base "{name}" cannot be loaded: {error}') from error
+    if notes["missing_keys"]:
+        missing = sorted(notes["missing_keys"])
+        raise BaseModelError(
+            f'base "{name}" lacks {len(missing)} weights, "{missing[0]}" first; the folder is '
+            "incomplete or holds another model"
+        )
+    return model if precision == "nf4" else model.to(device)
+
+
+def _nf4() -> Any:
+    try:
+        import bitsandbytes  # noqa: F401  (transformers needs it at load)
+    except ImportError as error:
+        raise MissingExtra("bitsandbytes", "qlora", 'precision "nf4"') from error
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _tokenizer(name: str, folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseModelError(f'base "{name}" has no readable tokenizer: {error}') from error
+    if not tokenizer.is_fast:
+        raise BaseModelError(f'base "{name}" has a slow tokenizer; add its tokenizer.json')
+    return tokenizer

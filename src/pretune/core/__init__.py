@@ -1,0 +1,1 @@
+"""Words that every other package shares: errors, segments, scope, records, files. No torch."""

@@ -1,0 +1,1 @@
+"""Rows to token batches: sources, checks and the report, splits, templates, truncation, batches."""

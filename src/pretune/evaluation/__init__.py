@@ -1,0 +1,1 @@
+"""How good a task is: metrics with intervals, comparisons, goals, reports."""

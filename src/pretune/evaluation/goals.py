@@ -1,0 +1,64 @@
+"""Goals against results: pass, fail, undecided or not measured, with the reason."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pretune.core.names import nearest
+from pretune.evaluation.intervals import Interval
+from pretune.spec.goals import Goal
+
+
+class Outcome(StrEnum):
+    """``undecided``: the interval holds values on both sides of the threshold."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class GoalCheck:
+    """One goal, what became of it, and why in one sentence."""
+
+    goal: Goal
+    outcome: Outcome
+    reason: str
+
+
+def check_goals(
+    goals: Iterable[Goal], results: Mapping[str, Interval | float]
+) -> tuple[GoalCheck, ...]:
+    """Check each of ``goals`` against what was measured, in their order.
+
+    ``results`` maps names to intervals, or to plain numbers where no interval is known (a
+    latency); a plain number passes or fails, and is never undecided.
+    """
+    return tuple(_check(goal, results) for goal in goals)
+
+
+def _check(goal: Goal, results: Mapping[str, Interval | float]) -> GoalCheck:
+    measured = results.get(goal.metric)
+    if measured is None:
+        guess = nearest(goal.metric, results)
+        hint = f' did you mean "{guess}"?' if guess else ""
+        names = ", ".join(sorted(results)) or "nothing"
+        reason = (
+            f'"{goal.metric}" was not measured;{hint} measured: {names}; '
+            'add it to "metrics:" or run what measures it'
+        )
+        return GoalCheck(goal, Outcome.NOT_MEASURED, reason)
+    if not isinstance(measured, Interval):
+        outcome = Outcome.PASS if goal.holds(measured) else Outcome.FAIL
+        return GoalCheck(goal, outcome, f"measured {measured:g}")
+    held = {goal.holds(measured.low), goal.holds(measured.high)}
+    if len(held) == 2:
+        side = "meets" if goal.holds(measured.value) else "misses"
+        reason = (
+            f"{measured} over {measured.n} rows {side} the goal, but the interval holds values on "
+            "both sides of it; measure more rows"
+        )
+        return GoalCheck(goal, Outcome.UNDECIDED, reason)
+    outcome = Outcome.PASS if held == {True} else Outcome.FAIL
+    return GoalCheck(goal, outcome, f"{measured} over {measured.n} rows")

@@ -1,0 +1,1 @@
+"""What a user writes: task files as pydantic models. No torch."""

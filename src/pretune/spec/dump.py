@@ -1,0 +1,55 @@
+"""Writing task files: the shortest YAML that says the same."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pretune.spec.data import HubSource
+from pretune.spec.task import TaskSpec, default_metrics, default_scope
+
+
+def dump_task(task: TaskSpec, folder: Path | None = None) -> str:
+    """YAML of ``task`` without its defaults; ``parse_task`` reads it back as an equal task.
+
+    Data paths are written relative to ``folder`` where one is given.
+    """
+    value = task.model_dump(mode="json", exclude_defaults=True)
+    value["data"] = {**value["data"], **_sources(task, folder)}
+    value["method"] = _named(task.method.name, value.get("method", {}))
+    if "base" in value:
+        value["base"] = _named(task.base.name, value["base"])
+    if task.labels and all(words == key.replace("_", " ") for key, words in task.labels.items()):
+        value["labels"] = list(task.labels)
+    if task.metrics == default_metrics({"labels": task.labels}):
+        value.pop("metrics", None)
+    if task.scope is default_scope({"method": task.method}):
+        value.pop("scope", None)
+    if task.goals:
+        value["goals"] = [str(goal) for goal in task.goals]
+    ordered = {key: value[key] for key in TaskSpec.model_fields if key in value}
+    if ordered["method"] == "lora":
+        del ordered["method"]
+    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _named(name: str, rest: dict[str, Any]) -> Any:
+    rest = {key: value for key, value in rest.items() if key != "name"}
+    return {"name": name, **rest} if rest else name
+
+
+def _sources(task: TaskSpec, folder: Path | None) -> dict[str, Any]:
+    written = {}
+    for split in ("train", "validation", "test"):
+        sources = getattr(task.data, split)
+        if sources:
+            items = [_source(source, folder) for source in sources]
+            written[split] = items[0] if len(items) == 1 else items
+    return written
+
+
+def _source(source: Path | HubSource, folder: Path | None) -> Any:
+    if isinstance(source, HubSource):
+        return source.model_dump(mode="json", exclude_defaults=True)
+    return Path(os.path.relpath(source, folder)).as_posix() if folder else source.as_posix()
