@@ -29,6 +29,14 @@ class Example:
     label: str | None = None
     references: tuple[str, ...] = ()
 
+    @property
+    def prompt(self) -> tuple[Turn, ...]:
+        """The turns before the last run of model-written ones."""
+        end = len(self.turns)
+        while end and self.turns[end - 1].role.written_by_model:
+            end -= 1
+        return self.turns[:end]
+
 
 @dataclass(frozen=True, slots=True)
 class TokenExample:

@@ -2,92 +2,110 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pretune.core.records import TokenExample
-from pretune.core.scope import Layout, Scope, lay_out
+from pretune.core.scope import Scope, lay_out
 
-NO_TARGET = -100
-"""Label of a position after which the model is not to write."""
+IGNORED = -100
+"""Label of a position at which nothing is learned; what PyTorch's cross-entropy leaves out."""
 
 _WINDOW = 50
-"""Batches within which rows are sorted by length: wide enough to pad little, narrow enough that an
-epoch stays shuffled."""
+"""Batches whose rows are sorted by length together: little padding, and still a random order."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows padded on the right; all tensors are ``(B, T)`` on the CPU.
+    """Rows padded on the right; B rows of T positions, virtual tokens included.
 
-    ``labels[b, t]`` is the token that position ``t`` is to predict, or :data:`NO_TARGET`.
-    ``routed``: the adapter applies. ``virtual``: index of the virtual token, -1 for a real one.
+    ``input_ids`` (B, T) long. ``labels`` (B, T) long: the token to be predicted *at* a position,
+    which is the next one if the model is to write it, else -100. ``routed`` (B, T) bool: the
+    adapter applies. ``virtual`` (B, T) long: index of the virtual token, -1 for a real one.
+    ``attention_mask`` (B, T) bool: not padding.
     """
 
     input_ids: Tensor
     labels: Tensor
     routed: Tensor
     virtual: Tensor
+    attention_mask: Tensor
     row_ids: tuple[str, ...]
 
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on ``device``."""
+        moved: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            moved[item.name] = value.to(device) if isinstance(value, Tensor) else value
+        return Batch(**moved)
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
     @property
-    def targets(self) -> int:
-        """Number of tokens that the loss is taken over."""
-        return int((self.labels != NO_TARGET).sum())
+    def target_tokens(self) -> int:
+        """Positions at which something is learned."""
+        return int((self.labels != IGNORED).sum())
 
 
 def collate(
-    examples: Sequence[TokenExample], scope: Scope, virtual_tokens: int, pad_id: int
+    examples: Sequence[TokenExample], scope: Scope, virtual_tokens: int = 0, pad_id: int = 0
 ) -> Batch:
-    """One batch; the layout of every row is :func:`pretune.core.scope.lay_out`'s."""
+    """One batch of ``examples`` for an adapter of ``scope`` that has ``virtual_tokens``.
+
+    All that the model wrote is learned, earlier answers of a chat included.
+
+    Raises:
+        ScopeError: scope ``suffix`` for a prompt without context.
+    """
     layouts = [lay_out(example.segments, scope, virtual_tokens) for example in examples]
-    shape = len(layouts), max(map(len, layouts))
-    batch = Batch(
-        input_ids=torch.full(shape, pad_id),
-        labels=torch.full(shape, NO_TARGET),
-        routed=torch.zeros(shape, dtype=torch.bool),
-        virtual=torch.full(shape, -1),
-        row_ids=tuple(example.row_id for example in examples),
-    )
+    shape = (len(layouts), max(map(len, layouts)))
+    input_ids = torch.full(shape, pad_id)
+    labels = torch.full(shape, IGNORED)
+    virtual = torch.full(shape, -1)
+    routed = torch.zeros(shape, dtype=torch.bool)
+    attention_mask = torch.zeros(shape, dtype=torch.bool)
     for row, layout in enumerate(layouts):
         length = len(layout)
-        batch.input_ids[row, :length] = torch.tensor(layout.ids)
-        batch.labels[row, :length] = torch.tensor(_labels(layout))
-        batch.routed[row, :length] = torch.tensor(layout.routed)
-        batch.virtual[row, :length] = torch.tensor(layout.virtual)
-    return batch
-
-
-def _labels(layout: Layout) -> list[int]:
-    following = zip(layout.ids[1:], layout.written[1:], strict=True)
-    return [token if written else NO_TARGET for token, written in following] + [NO_TARGET]
+        ids = torch.tensor(layout.ids)
+        written = torch.tensor(layout.written)
+        input_ids[row, :length] = ids
+        labels[row, : length - 1] = ids[1:].masked_fill(~written[1:], IGNORED)
+        virtual[row, :length] = torch.tensor(layout.virtual)
+        routed[row, :length] = torch.tensor(layout.routed)
+        attention_mask[row, :length] = True
+    row_ids = tuple(example.row_id for example in examples)
+    return Batch(input_ids, labels, routed, virtual, attention_mask, row_ids)
 
 
 class LengthBuckets:
-    """Batches of rows of similar length, in an order that depends on seed and epoch alone."""
+    """The order of rows: batches of similar lengths, shuffled, the same for a seed and an epoch.
+
+    Nothing but ``seed`` and ``epoch`` decides, so a resumed run sees what it would have seen.
+    """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths = lengths
+        self._lengths = tuple(lengths)
         self._batch_size = batch_size
         self._seed = seed
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Batches in an epoch; the last one may be smaller than the others."""
         return -(-len(self._lengths) // self._batch_size)
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """Row indices of each batch of ``epoch``; every row once."""
-        order = list(range(len(self._lengths)))
-        shuffler = random.Random(f"{self._seed}/{epoch}")
-        shuffler.shuffle(order)
-        window = self._batch_size * _WINDOW
-        batches: list[list[int]] = []
-        for start in range(0, len(order), window):
-            rows = sorted(order[start : start + window], key=self._lengths.__getitem__)
-            batches += [
-                rows[i : i + self._batch_size] for i in range(0, len(rows), self._batch_size)
-            ]
-        shuffler.shuffle(batches)
-        return batches
+        """Indices of the rows, batch by batch; every row once."""
+        order = random.Random(f"{self._seed}/{epoch}")
+        rows = list(range(len(self._lengths)))
+        order.shuffle(rows)
+        window = _WINDOW * self._batch_size
+        found = []
+        for start in range(0, len(rows), window):
+            near = sorted(rows[start : start + window], key=self._lengths.__getitem__)
+            found += [near[i : i + self._batch_size] for i in range(0, len(near), self._batch_size)]
+        order.shuffle(found)
+        return found

@@ -55,10 +55,10 @@ def _turn(number: int, message: Any) -> Turn:
 
 def _text(number: int, message: Mapping[str, Any]) -> str:
     content = message.get("content", message.get("value"))
+    if calls := message.get("tool_calls"):
+        return (content or "") + json.dumps(calls, ensure_ascii=False)
     if isinstance(content, str):
         return content
-    if content is None and (calls := message.get("tool_calls")):
-        return json.dumps(calls, ensure_ascii=False)
     if isinstance(content, list) and all(
         isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content
     ):

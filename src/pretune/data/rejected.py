@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pretune.core.files import write_atomic
+from pretune.core.records import Example
 
 FILE_NAME = "rejected.jsonl"
 
@@ -38,6 +39,12 @@ class Rejected:
     reason: Reason
     detail: str
     content: Any = None
+
+
+def reject(example: Example, reason: Reason, detail: str) -> Rejected:
+    """``example`` as a rejected row, with its turns as the content."""
+    content = [{turn.role.value: turn.text} for turn in example.turns]
+    return Rejected(example.row_id, reason, detail, content)
 
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:

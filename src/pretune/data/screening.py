@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pretune.core.digest import of_json
 from pretune.core.records import Example
-from pretune.data.rejected import Reason, Rejected
+from pretune.data.rejected import Reason, Rejected, reject
 from pretune.data.splits import Split
 
 
@@ -36,19 +36,19 @@ def screen(
         result = screened[split]
         for example in examples[split]:
             prompt, answer = _parts(example)
+            again = prompt in first
             home, row_id = first.setdefault(prompt, (split, example.row_id))
             if home is not split:
                 detail = f"asks the same as {home} row {row_id}"
-                result.rejected.append(_rejected(example, Reason.LEAK, detail))
+                result.rejected.append(reject(example, Reason.LEAK, detail))
                 continue
-            again = row_id != example.row_id
             if split is Split.TRAIN and again:
                 detail = f"asks the same as row {row_id}"
                 if (prompt, answer) in answers:
-                    result.rejected.append(_rejected(example, Reason.DUPLICATE, detail))
+                    result.rejected.append(reject(example, Reason.DUPLICATE, detail))
                     continue
                 if closed_answers:
-                    result.rejected.append(_rejected(example, Reason.CONTRADICTORY, detail))
+                    result.rejected.append(reject(example, Reason.CONTRADICTORY, detail))
                     continue
             if split is Split.TRAIN:
                 answers.add((prompt, answer))
@@ -60,12 +60,5 @@ def screen(
 def _parts(example: Example) -> tuple[str, str]:
     """Digests of the prompt and of the answer."""
     turns = [[turn.role, turn.text] for turn in example.turns]
-    end = len(turns)
-    while end and example.turns[end - 1].role.written_by_model:
-        end -= 1
+    end = len(example.prompt)
     return of_json(turns[:end]), of_json(turns[end:])
-
-
-def _rejected(example: Example, reason: Reason, detail: str) -> Rejected:
-    content = [{turn.role.value: turn.text} for turn in example.turns]
-    return Rejected(example.row_id, reason, detail, content)

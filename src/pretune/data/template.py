@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pretune.core.digest import of_json
@@ -10,8 +11,8 @@ from pretune.core.records import Example, Row
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, Turn
 from pretune.data.messages import turns_of
-from pretune.data.rejected import Reason, Rejected
 from pretune.data.refusal import RowRefused
+from pretune.data.rejected import Reason, Rejected
 from pretune.spec.task import TaskSpec
 from pretune.spec.template import Piece, parse
 
@@ -53,7 +54,7 @@ class Template:
         """``row`` as a prompt alone: what is asked when the answer is not known."""
         try:
             if self._task.template.messages is not None:
-                turns = _unanswered(self._messages(row))
+                turns = _asked(Example(row.id, self._messages(row)))
             else:
                 turns = self._prompt(row.fields)
             return self._checked(Example(row.id, turns))
@@ -63,15 +64,13 @@ class Template:
     def split_key(self, row: Row) -> str:
         """The content that decides the row's split: what is asked, and neither the template's own
         words nor the answer. So rows that ask the same fall into the same split."""
-        names = [self._task.template.messages] if self._task.template.messages else self._inputs
-        values = {name: row.fields.get(name) for name in names}
-        if self._task.template.messages:
-            try:
-                turns = _unanswered(self._messages(row))
-            except RowRefused:
-                return of_json(values)
-            return of_json([[turn.role, turn.text] for turn in turns])
-        return of_json({name: plain(value) for name, value in values.items()})
+        if self._task.template.messages is None:
+            return of_json({name: plain(row.fields.get(name)) for name in self._inputs})
+        try:
+            turns = Example(row.id, self._messages(row)).prompt
+        except RowRefused:
+            return of_json(plain(row.fields.get(self._task.template.messages)))
+        return of_json([[turn.role, turn.text] for turn in turns])
 
     def option(self, label: str) -> Turn:
         """What the model should write for ``label``, one of the task's labels."""
@@ -130,21 +129,17 @@ class Template:
         return turns_of(_cell(row.fields, self._task.template.messages or ""))
 
     def _chat_example(self, row: Row) -> Example:
-        turns = self._messages(row)
-        prompt = _unanswered(turns)
-        answer = turns[len(prompt) :]
+        example = Example(row.id, self._messages(row))
+        answer = example.turns[len(_asked(example)) :]
         if not any(turn.text.strip() for turn in answer):
-            raise RowRefused(Reason.EMPTY_TARGET, "the last message is not the assistant's")
-        return Example(row.id, turns, references=(answer[-1].text,))
+            raise RowRefused(Reason.EMPTY_TARGET, "no message of the assistant's stands last")
+        return replace(example, references=(answer[-1].text,))
 
 
-def _unanswered(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    end = len(turns)
-    while end and turns[end - 1].role.written_by_model:
-        end -= 1
-    if not any(turn.text.strip() for turn in turns[:end]):
-        raise RowRefused(Reason.EMPTY_INPUT, "no message comes before the assistant's")
-    return tuple(turns[:end])
+def _asked(example: Example) -> tuple[Turn, ...]:
+    if not any(turn.text.strip() for turn in example.prompt):
+        raise RowRefused(Reason.EMPTY_INPUT, "no message comes before the assistant's last")
+    return example.prompt
 
 
 def _fill(pieces: Sequence[Piece], fields: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pretune.core.protocols import Renderer
 from pretune.core.records import Example, TokenExample, total_tokens
 from pretune.core.segments import Role, TokenSegment
-from pretune.data.rejected import Reason, Rejected
+from pretune.data.rejected import Reason, Rejected, reject
 
 
 class Fitted(NamedTuple):
@@ -54,16 +54,11 @@ def tokenize(
     whole = TokenExample(example.row_id, segments, example.label, example.references)
     answer = segments[len(whole.prompt) :]
     if answer and not any(segment.ids for segment in answer if not segment.glue):
-        return _rejected(example, Reason.EMPTY_TARGET, "the answer has no tokens")
+        return reject(example, Reason.EMPTY_TARGET, "the answer has no tokens")
     room = limit - max(answer_room, total_tokens(answer))
     fitted = fit(whole.prompt, room)
     length = total_tokens(fitted.segments)
     if length > room:
         counts = f"{length} tokens, room for {max(room, 0)}"
-        return _rejected(example, Reason.TOO_LONG, f"prompt longer than the context: {counts}")
+        return reject(example, Reason.TOO_LONG, f"prompt longer than the context: {counts}")
     return Tokenized(replace(whole, segments=(*fitted.segments, *answer)), fitted.cut)
-
-
-def _rejected(example: Example, reason: Reason, detail: str) -> Rejected:
-    content = [{turn.role.value: turn.text} for turn in example.turns]
-    return Rejected(example.row_id, reason, detail, content)

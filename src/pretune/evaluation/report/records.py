@@ -1,6 +1,7 @@
 """What a report is made of."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,24 +66,26 @@ class Report:
 
 
 def read_loss(path: Path) -> tuple[tuple[int, float], ...]:
-    """(step, loss) of each line of a JSONL training log that has a ``step`` and a ``loss``.
+    """(step, loss) of each line of a JSONL training log that has a ``step`` and a finite ``loss``.
 
     The two stand at the top of a line, or the loss under ``values`` as in an event.
 
     Raises:
-        StorageError: the log is missing, or a line is not JSON.
+        StorageError: the log cannot be read, or a line is no JSON object.
     """
-    points = []
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f'cannot read the log "{path}"; name a JSONL training log') from error
+    points = []
+    for number, line in enumerate(lines, 1):
+        try:
             record = json.loads(line)
             loss = {**record, **record.get("values", {})}.get("loss")
-            if loss is not None and "step" in record:
-                points.append((int(record["step"]), float(loss)))
-    except json.JSONDecodeError as error:
-        raise StorageError(
-            f'"{path}:{number}" is not JSON ({error.msg}); name a JSONL log'
-        ) from error
-    except OSError as error:
-        raise StorageError(f'cannot read the log "{path}": {error.strerror}') from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f'"{path}:{number}" is no JSON object; name a JSONL training log'
+            ) from error
+        if loss is not None and "step" in record and math.isfinite(loss):
+            points.append((int(record["step"]), float(loss)))
     return tuple(points)

@@ -23,6 +23,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        """Where ``value`` is drawn."""
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 2)
 

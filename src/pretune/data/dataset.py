@@ -1,0 +1,210 @@
+"""From a task to its tokenised rows: read, render, screen, tokenise, report."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pretune.core import digest
+from pretune.core.errors import DataError, SpecError
+from pretune.core.protocols import Renderer
+from pretune.core.records import Example, Row, TokenExample
+from pretune.core.segments import Role, Turn
+from pretune.data.rejected import FILE_NAME, Rejected, write_rejected
+from pretune.data.report import DataReport, SplitReport
+from pretune.data.screening import screen
+from pretune.data.sources import read_rows
+from pretune.data.splits import Split, split_of
+from pretune.data.template import Template
+from pretune.data.tokens import tokenize
+from pretune.spec.task import TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """A task's rows, ready to train and to be measured on; ``digest`` names their content."""
+
+    train: list[TokenExample]
+    validation: list[TokenExample]
+    test: list[TokenExample]
+    report: DataReport
+    digest: str
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Rows of one split on their way."""
+
+    examples: list[Example]
+    rejected: list[Rejected]
+
+
+def prepare(task: TaskSpec, renderer: Renderer, out: Path | None = None) -> TaskData:
+    """Read, check and tokenise the rows of ``task`` for the base behind ``renderer``.
+
+    Rows that are not used are counted in the report and written with their reasons to
+    ``out/rejected.jsonl``.
+
+    Raises:
+        DataError: a file that cannot be read, or a split of which no row is left.
+        SpecError: labels that the base cannot tell apart.
+    """
+    pools = _read(task, Template(task))
+    screened = screen(
+        {split: pool.examples for split, pool in pools.items()},
+        closed_answers=task.labels is not None,
+    )
+    limit, room = token_limit(task, renderer), answer_room(task, renderer)
+    tokenized: dict[Split, list[TokenExample]] = {}
+    reports: dict[Split, SplitReport] = {}
+    rejected: list[Rejected] = []
+    contents: list[tuple[Split, str]] = []
+    for split in Split:
+        dropped = [*pools[split].rejected, *screened[split].rejected]
+        kept, truncated = [], 0
+        for example in screened[split].kept:
+            result = tokenize(example, renderer, limit, 0 if split is Split.TRAIN else room)
+            if isinstance(result, Rejected):
+                dropped.append(result)
+                continue
+            kept.append(result.example)
+            truncated += result.cut > 0
+            contents.append((split, _content(example)))
+        tokenized[split] = kept
+        rejected += dropped
+        reports[split] = SplitReport.of(
+            kept,
+            dropped,
+            truncated=truncated,
+            repeated=screened[split].repeated,
+            labels=task.labels,
+        )
+    if out is not None:
+        write_rejected(out / FILE_NAME, rejected)
+    name = digest.of_json(contents)
+    report = DataReport(task.name, reports, name)
+    _check_not_empty(task, report, rejected, out)
+    return TaskData(
+        tokenized[Split.TRAIN], tokenized[Split.VALIDATION], tokenized[Split.TEST], report, name
+    )
+
+
+def prompt_of(task: TaskSpec, renderer: Renderer, row: Row) -> TokenExample | Rejected:
+    """The prompt of ``row`` for an answer that is still to be given; it needs no target column.
+
+    The tokens are those that training put before the answer.
+    """
+    example = Template(task).prompt(row)
+    if isinstance(example, Rejected):
+        return example
+    result = tokenize(example, renderer, token_limit(task, renderer), answer_room(task, renderer))
+    return result if isinstance(result, Rejected) else result.example
+
+
+def option_ids(task: TaskSpec, renderer: Renderer) -> list[tuple[int, ...]]:
+    """Token ids of each label's answer, end token included, in the order of ``task.labels``.
+
+    Exactly what training writes for a row of that label.
+
+    Raises:
+        SpecError: the task has no labels, or two labels have the same ids.
+    """
+    if task.labels is None:
+        raise SpecError(f'task "{task.name}" has no labels to choose from; add "labels:"')
+    template = Template(task)
+    owners: dict[tuple[int, ...], str] = {}
+    for label in task.labels:
+        turns = [Turn(Role.USER, "?"), template.option(label)]
+        segments = renderer.encode(renderer.render(turns))
+        ids = tuple(i for s in segments if s.role.written_by_model for i in s.ids)
+        if ids in owners:
+            raise SpecError(
+                f'labels "{owners[ids]}" and "{label}" are the same tokens to this base; '
+                "give one of them other words, as in labels: {label: words}"
+            )
+        owners[ids] = label
+    return list(owners)
+
+
+def token_limit(task: TaskSpec, renderer: Renderer) -> int:
+    """Most tokens of a prompt and its answer, the adapter's virtual tokens not counted."""
+    context = renderer.context_length - task.method.virtual_tokens
+    return min(context, task.train.max_length or context)
+
+
+def answer_room(task: TaskSpec, renderer: Renderer) -> int:
+    """Tokens to leave for an answer: the longest label, or what may be generated."""
+    if task.labels is None:
+        return task.generate.max_new_tokens
+    return max(map(len, option_ids(task, renderer)))
+
+
+def _read(task: TaskSpec, template: Template) -> dict[Split, _Pool]:
+    data = task.data
+    given = {Split.TRAIN: data.train, Split.VALIDATION: data.validation, Split.TEST: data.test}
+    shares = {
+        Split.VALIDATION: data.validation_share if data.validation is None else 0.0,
+        Split.TEST: data.test_share if data.test is None else 0.0,
+    }
+    pools = {split: _Pool([], []) for split in Split}
+    for split, sources in given.items():
+        for source in sources or ():
+            for row in read_rows(source, data.encoding):
+                if isinstance(row, Rejected):
+                    pools[split].rejected.append(row)
+                    continue
+                cut = split_of(template.split_key(row), shares) if split is Split.TRAIN else split
+                example = template.example(row)
+                if isinstance(example, Rejected):
+                    pools[cut].rejected.append(example)
+                else:
+                    pools[cut].examples.append(example)
+    return pools
+
+
+def _content(example: Example) -> str:
+    turns = [[turn.role, turn.text] for turn in example.turns]
+    return digest.of_json([turns, example.label, example.references])
+
+
+def _check_not_empty(
+    task: TaskSpec, report: DataReport, rejected: Sequence[Rejected], out: Path | None
+) -> None:
+    wanted = {
+        Split.TRAIN: True,
+        Split.VALIDATION: True,
+        Split.TEST: task.data.test is not None or task.data.test_share > 0,
+    }
+    for split, needed in wanted.items():
+        counts = report.splits[split]
+        if needed and (not counts.kept or not counts.target_total):
+            raise DataError(_nothing_left(task, split, report.splits, rejected, out))
+
+
+def _nothing_left(
+    task: TaskSpec,
+    split: Split,
+    reports: Mapping[Split, SplitReport],
+    rejected: Sequence[Rejected],
+    out: Path | None,
+) -> str:
+    counts = reports[split]
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.dropped.items())
+    lead = "nothing to learn from, zero target tokens" if split is Split.TRAIN else "nothing left"
+    message = f'task "{task.name}", {split}: {lead}; {counts.kept} of {counts.read} rows kept'
+    if reasons:
+        message += f" ({reasons})"
+    first: dict[str, Rejected] = {}
+    for row in rejected:
+        first.setdefault(row.reason.value, row)
+    named = [first[reason] for reason in Counter(counts.dropped) if reason in first]
+    message += "".join(f"\n  {row.row_id}: {row.detail}" for row in named[:3])
+    if named:
+        where = f'"{out / FILE_NAME}"' if out else "the rejected file"
+        return f"{message}\n  every row and its reason: {where}"
+    if getattr(task.data, split) is None:
+        return (
+            f"{message}; train has too few rows for {split}_share "
+            f'"{getattr(task.data, f"{split}_share")}"; raise it, or name data.{split}'
+        )
+    return f"{message}; the files hold no rows"

@@ -1,0 +1,97 @@
+"""The laws of serving on every supported family, with windows shorter than the prompt included."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from laws.cases import ANSWER, CONFIGS, TURNS, make_adapter, request_of, segments_of
+from laws.test_laws import TOLERANCE, differs, new_cache
+from pretune.bases import Base
+from pretune.bases.fakes import FAMILIES, tiny_base
+from pretune.core.records import TokenExample
+from pretune.core.scope import Scope
+from pretune.core.segments import Role, Turn
+from pretune.data.batches import collate
+from pretune.engine.forward import routing_of, target_logits
+
+WINDOW = 8
+"""Shorter than every prompt here, so that each answer is written outside the prompt's start."""
+
+WINDOWED = ("mistral", "phi3", "qwen2", "qwen3", "gemma2", "gemma3_text")
+
+HOSTS = [*FAMILIES, *(f"{family}-window" for family in WINDOWED)]
+
+METHODS = ("lora", "dora", "bottleneck", "direft", "prefix_tuning", "prompt_tuning", "full")
+
+
+def host(name: str) -> Base:
+    family, _, window = name.partition("-")
+    if not window:
+        return tiny_base(family)
+    changes = {"sliding_window": WINDOW}
+    if family in ("qwen2", "qwen3"):
+        changes |= {"use_sliding_window": True, "max_window_layers": 1}
+    return tiny_base(family, **changes)
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def family_base(request: pytest.FixtureRequest) -> Base:
+    return host(request.param)
+
+
+@pytest.fixture(params=METHODS)
+def family_adapter(request: pytest.FixtureRequest, family_base: Base):
+    scope = Scope.ALL if request.param == "full" else Scope.PROMPT
+    return make_adapter(family_base, CONFIGS[request.param], scope)
+
+
+def test_train_is_serve(family_base, family_adapter, set_up):
+    setup = set_up(family_base, a=family_adapter)
+    examples = [
+        TokenExample("x:1", segments_of(family_base, *TURNS, ANSWER)),
+        TokenExample("x:2", segments_of(family_base, TURNS[2], Turn(Role.TARGET, "Four a year."))),
+    ]
+    mounted = setup.injection["a"]
+    batch = collate(examples, mounted.scope, mounted.method.virtual_tokens, pad_id=0)
+    with torch.no_grad(), setup.injection.routed(routing_of(batch, mounted)):
+        trained = target_logits(setup.injection, batch)
+    for row, example in enumerate(examples):
+        target = [t for s in example.segments if s.role is Role.TARGET for t in s.ids]
+        request = replace(request_of(family_base, "a"), segments=example.prompt)
+        served = setup.reference.target_logits(request, target)
+        assert differs(served, setup.reference.target_logits(replace(request, adapter=None), target))
+        assert_close(trained.logits[trained.rows == row], served, **TOLERANCE)
+
+
+def test_mixed_is_alone(family_base, family_adapter, set_up):
+    other = make_adapter(family_base, CONFIGS["lora"], Scope.ALL, seed=1)
+    setup = set_up(family_base, a=family_adapter, b=other)
+    requests = [
+        request_of(family_base, "a", *TURNS[2:]),
+        request_of(family_base, None, *TURNS[1:]),
+        request_of(family_base, "b", most=12),
+    ]
+    prefilled = setup.engine.prefill(requests)
+    for row, request in enumerate(requests):
+        alone = setup.reference.prefill(request, new_cache(family_base))[-1]
+        assert_close(prefilled.logits[row], alone, **TOLERANCE)
+    tuned = setup.reference.prefill(requests[0], new_cache(family_base))[-1]
+    plain = replace(requests[0], adapter=None)
+    assert differs(tuned, setup.reference.prefill(plain, new_cache(family_base))[-1])
+    assert setup.engine.generate(requests) == [setup.reference.generate(r) for r in requests]
+
+
+def test_scores_in_a_mixed_batch(family_base, set_up):
+    adapter = make_adapter(family_base, CONFIGS["prompt_tuning"], Scope.PROMPT)
+    setup = set_up(family_base, a=adapter)
+    options = [(70, 71, 2), (70, 72, 73, 74, 2), (80, 2)]
+    requests = [request_of(family_base, "a", *TURNS[2:]), request_of(family_base, None)]
+    scores = setup.engine.score(requests, options)
+    assert differs(torch.tensor(scores[0].log_probs), torch.tensor(scores[1].log_probs))
+    for request, found in zip(requests, scores, strict=True):
+        for option, score in zip(options, found.log_probs, strict=True):
+            logits = setup.reference.target_logits(request, option)
+            log_probs = logits.log_softmax(-1)[range(len(option)), list(option)]
+            assert score == pytest.approx(float(log_probs.sum()), abs=1e-3)
