@@ -20,6 +20,7 @@ LAYERS = (
     "serving",
     "monitoring",
     "ui",
+    "api",
     "cli",
 )
 

@@ -8,6 +8,8 @@ from torch.testing import assert_close
 
 from laws.cases import ANSWER, CONFIGS, TURNS, make_adapter, request_of, segments_of
 from laws.test_laws import TOLERANCE, differs, new_cache
+from pretune.adapters.injection import Injection
+from pretune.adapters.tunable import tuning
 from pretune.bases import Base
 from pretune.bases.fakes import FAMILIES, tiny_base
 from pretune.core.records import TokenExample
@@ -16,29 +18,30 @@ from pretune.core.segments import Role, Turn
 from pretune.data.batches import collate
 from pretune.engine.forward import routing_of, target_logits
 
-WINDOW = 8
-"""Shorter than every prompt here, so that each answer is written outside the prompt's start."""
+WINDOW = 30
+"""Shorter than the long prompts, yet two layers of it reach back to the virtual tokens."""
 
-WINDOWED = ("mistral", "phi3", "qwen2", "qwen3", "gemma2", "gemma3_text")
+_MIXED = {"sliding_window": WINDOW, "use_sliding_window": True, "max_window_layers": 1}
+"""Qwen: the first layer sees all, the second a window."""
 
-HOSTS = [*FAMILIES, *(f"{family}-window" for family in WINDOWED)]
+HOSTS: dict[str, tuple[str, dict[str, object]]] = {
+    **{family: (family, {}) for family in FAMILIES},
+    "phi-normed": ("phi", {"qk_layernorm": True}),
+    "mistral-window": ("mistral", {"sliding_window": WINDOW}),
+    "phi3-window": ("phi3", {"sliding_window": WINDOW}),
+    "qwen2-window": ("qwen2", _MIXED),
+    "qwen3-window": ("qwen3", _MIXED),
+    "gemma2-window": ("gemma2", {"sliding_window": WINDOW}),
+    "gemma3-window": ("gemma3_text", {"sliding_window": WINDOW}),
+}
 
 METHODS = ("lora", "dora", "bottleneck", "direft", "prefix_tuning", "prompt_tuning", "full")
 
 
-def host(name: str) -> Base:
-    family, _, window = name.partition("-")
-    if not window:
-        return tiny_base(family)
-    changes = {"sliding_window": WINDOW}
-    if family in ("qwen2", "qwen3"):
-        changes |= {"use_sliding_window": True, "max_window_layers": 1}
-    return tiny_base(family, **changes)
-
-
 @pytest.fixture(scope="module", params=HOSTS)
 def family_base(request: pytest.FixtureRequest) -> Base:
-    return host(request.param)
+    family, changes = HOSTS[request.param]
+    return tiny_base(family, **changes)
 
 
 @pytest.fixture(params=METHODS)
@@ -61,7 +64,9 @@ def test_train_is_serve(family_base, family_adapter, set_up):
         target = [t for s in example.segments if s.role is Role.TARGET for t in s.ids]
         request = replace(request_of(family_base, "a"), segments=example.prompt)
         served = setup.reference.target_logits(request, target)
-        assert differs(served, setup.reference.target_logits(replace(request, adapter=None), target))
+        assert differs(
+            served, setup.reference.target_logits(replace(request, adapter=None), target)
+        )
         assert_close(trained.logits[trained.rows == row], served, **TOLERANCE)
 
 
@@ -95,3 +100,41 @@ def test_scores_in_a_mixed_batch(family_base, set_up):
             logits = setup.reference.target_logits(request, option)
             log_probs = logits.log_softmax(-1)[range(len(option)), list(option)]
             assert score == pytest.approx(float(log_probs.sum()), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["prefix_tuning", "prefix_tuning-projected", "prompt_tuning"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_gradients_survive_checkpointing(name, family):
+    """Virtual tokens live in hooks, so recomputing a block in the backward pass finds them."""
+    base = tiny_base(family)
+    examples = [
+        TokenExample("x:1", segments_of(base, *TURNS, ANSWER)),
+        TokenExample("x:2", segments_of(base, TURNS[2], ANSWER)),
+    ]
+
+    runs: list[int] = []
+
+    def gradients() -> dict[str, torch.Tensor]:
+        injection = Injection(base)
+        with tuning(injection, CONFIGS[name], Scope.PROMPT, text="Say it.") as tunable:
+            length = tunable.method.virtual_tokens
+            batch = collate(examples, Scope.PROMPT, length, pad_id=0)
+            runs.clear()
+            with injection.routed(routing_of(batch, tunable.mounted)):
+                targets = target_logits(injection, batch)
+                torch.nn.functional.cross_entropy(targets.logits, targets.ids).backward()
+            return {key: value.grad for key, value in tunable.parameters.items()}
+
+    ffn = base.anatomy.ffns[0].module
+    counter = ffn.register_forward_pre_hook(lambda *_: runs.append(1))
+    plain = gradients()
+    assert len(runs) == 1
+    base.model.train()
+    base.model.activation_checkpointing_enable({"use_reentrant": False})
+    saved = gradients()
+    counter.remove()
+    assert len(runs) == 2, "the backward pass runs each block again"
+    moved = [key for key, value in plain.items() if value is not None and value.any()]
+    assert moved
+    for key, value in plain.items():
+        assert_close(saved[key], value, rtol=1e-5, atol=1e-7)

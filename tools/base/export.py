@@ -74,6 +74,7 @@ def export(decoder: Decoder, folder: Path) -> None:
     }
     partial = folder / "model.safetensors.partial"
     save_file(weights, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)
     partial.replace(folder / "model.safetensors")
     write_json(folder / "config.json", config(decoder.shape))
     write_json(folder / "generation_config.json", GENERATION)

@@ -1,4 +1,4 @@
-"""The adapter: trained weights with all that decides what they mean; immutable, named by content."""
+"""The adapter: trained weights and all that decides their meaning; immutable, named by content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,13 +75,13 @@ class Adapter:
         sites = {site.name: site for site in self.method.sites(base.anatomy)}
         grouped: dict[str, Weights] = {name: {} for name in sites}
         for name, value in self.weights.items():
-            site, _, part = name.rpartition(".")
-            if site not in grouped:
+            place, _, part = name.rpartition(".")
+            if place not in grouped:
                 raise AdapterError(
                     f'weight "{name}" matches no part of base "{base.name}"; known sites: '
                     f"{_few(sites)}"
                 )
-            grouped[site][part] = value
+            grouped[place][part] = value
         for site in sites.values():
             _check_shapes(site, grouped[site.name], self._expected(site))
         self._check_effect()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pretune.adapters.adapter import Adapter
-from pretune.adapters.method import Method, Weights
+from pretune.adapters.method import Method
 from pretune.adapters.rows import Rows, rows_of
 from pretune.bases import Base
 from pretune.bases.anatomy import Site
@@ -157,13 +157,23 @@ class Injection:
 
         def change(groups: list[tuple[Mounted, Rows]], args: tuple[Any, ...], output: Any) -> Any:
             out: Tensor = output[0] if isinstance(output, tuple) else output
-            y = out.reshape(-1, out.shape[-1])
-            x = args[0].reshape(len(y), *args[0].shape[out.dim() - 1 :])
+            given: Tensor = args[0]
+            if site.heads_first:
+                out, given = out.transpose(1, 2), given.transpose(1, 2)
+            axes = min(2, out.dim() - 1)  # of the tokens: B and T, or one of both
+            if axes == 2 and self._routing is not None:
+                # A table of positions is read once for all rows, which adapters then part.
+                batch = len(self._routing.slots)
+                out = out.expand(batch, *out.shape[1:])
+                given = given.expand(batch, *given.shape[1:])
+            y, x = out.flatten(0, axes - 1), given.flatten(0, axes - 1)
             for mounted, rows in groups:
                 weights = mounted.weights.get(site.name)
                 if weights is not None:
                     y = mounted.method.edit(site, weights, x, y, rows)
             y = y.reshape(out.shape)
+            if site.heads_first:
+                y = y.transpose(1, 2)
             return (y, *output[1:]) if isinstance(output, tuple) else y
 
         return edit

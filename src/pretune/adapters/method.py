@@ -86,4 +86,4 @@ def gaussian(generator: torch.Generator, *shape: int, std: float) -> Tensor:
 def kaiming(generator: torch.Generator, rows: int, columns: int) -> Tensor:
     """Uniform noise as ``nn.Linear`` starts with: bound ``1 / sqrt(columns)``."""
     bound = columns**-0.5
-    return (torch.rand(rows, columns, generator=generator) * 2 - 1) * bound
+    return torch.empty(rows, columns).uniform_(-bound, bound, generator=generator)

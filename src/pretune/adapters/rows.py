@@ -38,7 +38,7 @@ class Rows(ABC):
 
     @abstractmethod
     def add(self, y: Tensor, delta: Tensor) -> Tensor:
-        """``y (N, d)`` plus ``delta (n, d)`` at this adapter's rows; other rows unchanged."""
+        """``y (N, ...)`` plus ``delta (n, ...)`` at this adapter's rows; other rows unchanged."""
 
     @abstractmethod
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
@@ -76,7 +76,8 @@ class MaskedRows(Rows):
 
     def add(self, y: Tensor, delta: Tensor) -> Tensor:
         """A masked sum. ``where``, not a product: a NaN in another's row must not pass."""
-        return torch.where(self.mask, y + delta, y)
+        mask = self.mask.view(-1, *[1] * (y.dim() - 1))
+        return torch.where(mask, y + delta, y)
 
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """The mask meets the narrow ``h``, where it is nearly free."""

@@ -74,6 +74,12 @@ _LINEAR_PARTS: dict[str, Part] = {
     "mlp.dense_4h_to_h": Part.DOWN,
 }
 
+_HEADS_FIRST = {
+    "gemma3_text": ("q_norm", "k_norm"),
+    "phi": ("q_layernorm", "k_layernorm"),
+}
+"""Leaves that a family runs on ``(B, heads, T, d)``; others norm heads before they transpose."""
+
 _INTERLEAVED = frozenset({"gpt_neox"})
 """Families whose fused layer holds q, k, v of one head, then of the next."""
 
@@ -92,6 +98,8 @@ class Site:
     module: nn.Module
     width_in: int
     width_out: int
+    heads_first: bool = False
+    """Input and output are ``(B, heads, T, d)``, where those of all others begin with ``B, T``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +199,19 @@ def dissect(model: Any) -> Anatomy:
     )
 
 
-def _find_leaves(model: nn.Module) -> tuple[Site, ...]:
+def _find_leaves(model: Any) -> tuple[Site, ...]:
     """Every module with parameters of its own. A module whose parameters are another's (a tied
     head) has the other's name, so that both read the same weights."""
+    family = model.config.get_text_config(decoder=True).model_type
+    heads_first = _HEADS_FIRST.get(family, ())
     owners: dict[int, str] = {}
     leaves: list[Site] = []
     for name, module in model.named_modules():
         own = list(module.parameters(recurse=False))
         if own:
             owner = owners.setdefault(id(own[0]), name)
-            leaves.append(Site(f"leaf.{owner}", Part.LEAF, -1, module, 0, 0))
+            transposed = name.rpartition(".")[2] in heads_first
+            leaves.append(Site(f"leaf.{owner}", Part.LEAF, -1, module, 0, 0, transposed))
     return tuple(leaves)
 
 

@@ -24,7 +24,7 @@ class Base:
     @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
-        return self.anatomy.embedding.module.weight.device  # type: ignore[return-value,union-attr]
+        return self.anatomy.embedding.module.weight.device  # type: ignore[return-value]
 
     @property
     def parameters(self) -> int:
@@ -32,7 +32,7 @@ class Base:
         return int(self.model.num_parameters())
 
     def backbone(self, ids: Tensor, **kwargs: Any) -> Any:
-        """Run the blocks on ``ids (B, T)``; the output holds ``last_hidden_state (B, T, hidden)``."""
+        """Run the blocks on ``ids (B, T)``: ``last_hidden_state (B, T, hidden)`` and the cache."""
         return self.model.base_model(input_ids=ids, **kwargs)
 
     def head(self, hidden: Tensor) -> Tensor:

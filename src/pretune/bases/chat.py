@@ -7,6 +7,7 @@ from the user's, and no text of a user can become a special token.
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
@@ -154,3 +155,7 @@ class ChatRenderer:
         """Text of ``ids`` without special tokens and outer white space."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text.strip()
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer and the chat template beside a model's weights."""
+        self._tokenizer.save_pretrained(folder)

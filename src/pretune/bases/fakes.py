@@ -1,5 +1,6 @@
 """Tiny random bases of every supported family with a byte tokenizer, for tests of any project."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,6 +78,13 @@ def tiny_model(family: str = "llama", seed: int = 0, **changes: Any) -> Any:
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.2)
     return model.float().eval().requires_grad_(False)
+
+
+def save_tiny(folder: Path, family: str = "llama", seed: int = 0, **changes: Any) -> Path:
+    """Write a tiny model with the byte tokenizer to ``folder``, to be loaded like any base."""
+    tiny_model(family, seed, **changes).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
 
 
 def tiny_base(family: str = "llama", seed: int = 0, **changes: Any) -> Base:

@@ -55,9 +55,26 @@ def load_base(
         digest=of_json([_shape(config), [of_file(path) for path in weights]]),
         precision=precision,
         model=model,
-        renderer=ChatRenderer(_tokenizer(name, folder), int(config.max_position_embeddings)),
+        renderer=_renderer(name, folder, config),
         anatomy=dissect(model),
     )
+
+
+def load_renderer(
+    name: str = "embedded", *, allow_download: bool = False, revision: str | None = None
+) -> ChatRenderer:
+    """The tokenizer and chat template of the base called ``name``, without its weights.
+
+    Raises:
+        BaseModelError: not found, not decoder-only, or without a readable tokenizer.
+    """
+    folder = _folder(name, allow_download, revision)
+    return _renderer(name, folder, _config(name, folder))
+
+
+def _renderer(name: str, folder: Path, config: Any) -> ChatRenderer:
+    length = int(config.get_text_config(decoder=True).max_position_embeddings)
+    return ChatRenderer(_tokenizer(name, folder), length)
 
 
 def _folder(name: str, allow_download: bool, revision: str | None) -> Path:
@@ -136,7 +153,7 @@ def _model(name: str, folder: Path, config: Any, precision: str, device: torch.d
         options["quantization_config"] = _nf4()
         options["device_map"] = {"": device}
     try:
-        model, notes = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             trust_remote_code=False,
@@ -146,6 +163,7 @@ def _model(name: str, folder: Path, config: Any, precision: str, device: torch.d
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BaseModelError(f'base "{name}" cannot be loaded: {error}') from error
+    model, notes = loaded
     if notes["missing_keys"]:
         missing = sorted(notes["missing_keys"])
         raise BaseModelError(

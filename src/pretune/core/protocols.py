@@ -35,7 +35,8 @@ class Generator(Protocol):
 
     def generate(
         self, requests: Sequence[Request], progress: Callable[[int], None] | None = None
-    ) -> list[Completion]: ...
+    ) -> list[Completion]:
+        """Complete ``requests``; ``progress`` is told how many were just finished."""
 
 
 class Scorer(Protocol):
@@ -46,10 +47,12 @@ class Scorer(Protocol):
         requests: Sequence[Request],
         options: Sequence[Sequence[int]],
         progress: Callable[[int], None] | None = None,
-    ) -> list[OptionScores]: ...
+    ) -> list[OptionScores]:
+        """Score ``options`` after each prompt; ``progress`` as for :class:`Generator`."""
 
 
 class EventSink(Protocol):
     """Receives what happens: a progress bar, a log file, a dashboard."""
 
-    def emit(self, event: Event) -> None: ...
+    def emit(self, event: Event) -> None:
+        """Take note of ``event``; must not raise and must not keep the caller waiting."""

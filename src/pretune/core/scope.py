@@ -78,7 +78,8 @@ def scope_mask(segments: Sequence[TokenSegment], scope: Scope) -> tuple[bool, ..
     mask: list[bool] = []
     for segment in segments:
         applies = scope is Scope.ALL or not segment.role.written_by_model
-        mask.extend(applies and len(mask) + i >= first for i in range(len(segment)))
+        start = len(mask)
+        mask.extend(applies and start + i >= first for i in range(len(segment)))
     return tuple(mask)
 
 

@@ -1,8 +1,8 @@
 """From a task to its tokenised rows: read, render, screen, tokenise, report."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pretune.core import digest
@@ -57,7 +57,7 @@ def prepare(task: TaskSpec, renderer: Renderer, out: Path | None = None) -> Task
     limit, room = token_limit(task, renderer), answer_room(task, renderer)
     tokenized: dict[Split, list[TokenExample]] = {}
     reports: dict[Split, SplitReport] = {}
-    rejected: list[Rejected] = []
+    rejected: dict[Split, list[Rejected]] = {}
     contents: list[tuple[Split, str]] = []
     for split in Split:
         dropped = [*pools[split].rejected, *screened[split].rejected]
@@ -71,7 +71,7 @@ def prepare(task: TaskSpec, renderer: Renderer, out: Path | None = None) -> Task
             truncated += result.cut > 0
             contents.append((split, _content(example)))
         tokenized[split] = kept
-        rejected += dropped
+        rejected[split] = dropped
         reports[split] = SplitReport.of(
             kept,
             dropped,
@@ -80,7 +80,7 @@ def prepare(task: TaskSpec, renderer: Renderer, out: Path | None = None) -> Task
             labels=task.labels,
         )
     if out is not None:
-        write_rejected(out / FILE_NAME, rejected)
+        write_rejected(out / FILE_NAME, [row for rows in rejected.values() for row in rows])
     name = digest.of_json(contents)
     report = DataReport(task.name, reports, name)
     _check_not_empty(task, report, rejected, out)
@@ -112,11 +112,10 @@ def option_ids(task: TaskSpec, renderer: Renderer) -> list[tuple[int, ...]]:
     if task.labels is None:
         raise SpecError(f'task "{task.name}" has no labels to choose from; add "labels:"')
     template = Template(task)
+    answers = tuple(template.option(label) for label in task.labels)
+    options = _written(renderer, answers)  # type: ignore[arg-type] # protocols count as unhashable
     owners: dict[tuple[int, ...], str] = {}
-    for label in task.labels:
-        turns = [Turn(Role.USER, "?"), template.option(label)]
-        segments = renderer.encode(renderer.render(turns))
-        ids = tuple(i for s in segments if s.role.written_by_model for i in s.ids)
+    for label, ids in zip(task.labels, options, strict=True):
         if ids in owners:
             raise SpecError(
                 f'labels "{owners[ids]}" and "{label}" are the same tokens to this base; '
@@ -124,6 +123,16 @@ def option_ids(task: TaskSpec, renderer: Renderer) -> list[tuple[int, ...]]:
             )
         owners[ids] = label
     return list(owners)
+
+
+@lru_cache(maxsize=32)  # asked again for every prompt that is served
+def _written(renderer: Renderer, answers: tuple[Turn, ...]) -> list[tuple[int, ...]]:
+    """Token ids that training writes for each of ``answers``, whatever is asked."""
+    found = []
+    for answer in answers:
+        segments = renderer.encode(renderer.render([Turn(Role.USER, "?"), answer]))
+        found.append(tuple(i for s in segments if s.role.written_by_model for i in s.ids))
+    return found
 
 
 def token_limit(task: TaskSpec, renderer: Renderer) -> int:
@@ -168,43 +177,41 @@ def _content(example: Example) -> str:
 
 
 def _check_not_empty(
-    task: TaskSpec, report: DataReport, rejected: Sequence[Rejected], out: Path | None
+    task: TaskSpec,
+    report: DataReport,
+    rejected: Mapping[Split, Sequence[Rejected]],
+    out: Path | None,
 ) -> None:
     wanted = {
         Split.TRAIN: True,
         Split.VALIDATION: True,
         Split.TEST: task.data.test is not None or task.data.test_share > 0,
     }
-    for split, needed in wanted.items():
-        counts = report.splits[split]
-        if needed and (not counts.kept or not counts.target_total):
-            raise DataError(_nothing_left(task, split, report.splits, rejected, out))
+    for split, counts in report.splits.items():
+        if wanted[split] and (not counts.kept or not counts.target_total):
+            raise DataError(_nothing_left(task, split, counts, rejected[split], out))
 
 
 def _nothing_left(
     task: TaskSpec,
     split: Split,
-    reports: Mapping[Split, SplitReport],
+    counts: SplitReport,
     rejected: Sequence[Rejected],
     out: Path | None,
 ) -> str:
-    counts = reports[split]
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.dropped.items())
+    """Why a split is empty: the counts, one row for each of three reasons, and what to do."""
     lead = "nothing to learn from, zero target tokens" if split is Split.TRAIN else "nothing left"
     message = f'task "{task.name}", {split}: {lead}; {counts.kept} of {counts.read} rows kept'
-    if reasons:
-        message += f" ({reasons})"
-    first: dict[str, Rejected] = {}
-    for row in rejected:
-        first.setdefault(row.reason.value, row)
-    named = [first[reason] for reason in Counter(counts.dropped) if reason in first]
-    message += "".join(f"\n  {row.row_id}: {row.detail}" for row in named[:3])
-    if named:
+    if rejected:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.dropped.items())
+        first = {row.reason: row for row in reversed(rejected)}
+        shown = "".join(f"\n  {row.row_id}: {row.detail}" for row in list(first.values())[:3])
         where = f'"{out / FILE_NAME}"' if out else "the rejected file"
-        return f"{message}\n  every row and its reason: {where}"
+        return f"{message} ({reasons}){shown}\n  every row and its reason: {where}"
     if getattr(task.data, split) is None:
+        share = getattr(task.data, f"{split}_share")
         return (
-            f"{message}; train has too few rows for {split}_share "
-            f'"{getattr(task.data, f"{split}_share")}"; raise it, or name data.{split}'
+            f'{message}; train has too few rows for {split}_share "{share}"; '
+            f"raise it, or name data.{split}"
         )
     return f"{message}; the files hold no rows"

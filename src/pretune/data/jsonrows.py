@@ -29,9 +29,8 @@ def _row(row_id: str, line: str, encoding: str) -> Row | Rejected:
     except json.JSONDecodeError as error:
         return Rejected(row_id, Reason.BROKEN, f"{error.msg} at character {error.colno}", line)
     except (ValueError, RecursionError) as error:
-        return Rejected(
-            row_id, Reason.BROKEN, f"not readable as JSON ({type(error).__name__})", line
-        )
+        detail = f"not readable as JSON ({type(error).__name__})"
+        return Rejected(row_id, Reason.BROKEN, detail, line)
     return _checked(row_id, value, escapes="\\u" in line)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
@@ -38,14 +38,14 @@ class SplitReport:
     """What became of one split's rows. ``dropped`` counts by reason; ``repeated`` counts kept rows
     that ask what an earlier one asks; ``labels`` counts kept rows by label."""
 
-    kept: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    truncated: int = 0
-    repeated: int = 0
-    labels: Mapping[str, int] = field(default_factory=dict)
-    prompt_tokens: Lengths = Lengths()
-    target_tokens: Lengths = Lengths()
-    target_total: int = 0
+    kept: int
+    dropped: Mapping[str, int]
+    truncated: int
+    repeated: int
+    labels: Mapping[str, int]
+    prompt_tokens: Lengths
+    target_tokens: Lengths
+    target_total: int
 
     @property
     def read(self) -> int:
@@ -118,12 +118,14 @@ class DataReport:
     def render(self) -> RenderableType:
         """The report for a terminal: a table of the splits, the labels, and the findings."""
         splits = {split: report for split, report in self.splits.items() if report.read}
-        table = Table(title=f"Data of {self.task}", title_justify="left", header_style="bold")
-        table.add_column("")
+        table = Table(title=Text(f"Data of {self.task}"), title_justify="left")
+        table.add_column("", no_wrap=True)
         for split in splits:
             table.add_column(split.value, justify="right")
         for name, cells in _lines(list(splits.values())):
             table.add_row(name, *cells)
+        table.caption = "lengths in tokens: median / 95th percentile / longest"
+        table.caption_justify = "left"
         parts: list[RenderableType] = [table]
         if any(report.labels for report in splits.values()):
             parts.append(_label_table(splits))
@@ -147,16 +149,16 @@ def _lines(reports: Sequence[SplitReport]) -> list[tuple[str, list[str]]]:
         if any(dropped):
             lines.append(counts(f"  dropped: {reason.value}", dropped))
     lines.append(counts("context cut", [r.truncated for r in reports]))
-    lines.append(counts("repeated prompts, kept", [r.repeated for r in reports]))
-    lines.append(lengths("prompt tokens p50 / p95 / max", [r.prompt_tokens for r in reports]))
-    lines.append(lengths("target tokens p50 / p95 / max", [r.target_tokens for r in reports]))
-    lines.append(counts("target tokens in all", [r.target_total for r in reports]))
+    lines.append(counts("repeated, kept", [r.repeated for r in reports]))
+    lines.append(lengths("prompt length", [r.prompt_tokens for r in reports]))
+    lines.append(lengths("target length", [r.target_tokens for r in reports]))
+    lines.append(counts("target tokens", [r.target_total for r in reports]))
     return lines
 
 
 def _label_table(splits: Mapping[Split, SplitReport]) -> Table:
     """Counts by label, most frequent first; of many labels the ends are shown."""
-    table = Table(title="Labels", title_justify="left", header_style="bold")
+    table = Table(title="Labels", title_justify="left")
     table.add_column("")
     for split in splits:
         table.add_column(split.value, justify="right")

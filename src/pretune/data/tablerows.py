@@ -92,6 +92,7 @@ def read_hub(source: HubSource) -> Iterator[Row | Rejected]:
     """
     import datasets
 
+    name = "/".join(part for part in (source.hub, source.config, source.split) if part)
     try:
         with _network(source.allow_download):
             rows = datasets.load_dataset(
@@ -102,7 +103,7 @@ def read_hub(source: HubSource) -> Iterator[Row | Rejected]:
                 streaming=source.allow_download,
             )
         for number, fields in enumerate(rows, 1):
-            yield Row(f"{source.hub}/{source.split}:{number}", fields)
+            yield Row(f"{name}:{number}", fields)
     except (ConnectionError, FileNotFoundError) as error:
         remedy = (
             "check the name and the network"

@@ -18,7 +18,7 @@ from pretune.spec.template import Piece, parse
 
 
 def plain(value: Any) -> str:
-    """A cell as a template shows it: text as it is, nothing for null, the rest as JSON writes it."""
+    """A cell as a template shows it: text as it is, null as nothing, the rest as JSON has it."""
     if isinstance(value, str):
         return value
     if value is None:

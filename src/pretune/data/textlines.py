@@ -25,8 +25,8 @@ def open_text(path: Path, encoding: str, newline: str) -> Iterator[TextIO]:
         wide = encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
         if mark in (b"\xff\xfe", b"\xfe\xff") and not wide:
             raise DataError(
-                f'"{path.name}" is not in encoding "{encoding}": it begins with the mark of utf-16; '
-                "set data.encoding to utf-16"
+                f'"{path.name}" is not in encoding "{encoding}": it begins with the mark of '
+                "utf-16; set data.encoding to utf-16"
             )
         used = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
         with path.open(encoding=used, errors="surrogateescape", newline=newline) as file:

@@ -223,17 +223,19 @@ class BatchEngine:
             ).last_hidden_state
             # The last prompt token predicts the first token of each option, a node the next one.
             rows = torch.arange(batch)[:, None] * (width + nodes)
-            index = (rows + torch.arange(width - 1, width + nodes)).flatten().to(base.device)
-            pieces = [
-                self._edge_scores(hidden, part, trie, nodes)
-                for part in index.split(LOGIT_ROWS // (nodes + 1) * (nodes + 1) or nodes + 1)
+            index = rows + torch.arange(width - 1, width + nodes)
+            most = max(1, LOGIT_ROWS // (nodes + 1))
+            edges = [
+                self._edge_scores(hidden, index[first : first + most].to(base.device), trie)
+                for first in range(0, batch, most)
             ]
-        return torch.cat(pieces) @ trie.paths.to(base.device).t()
+        return torch.cat(edges) @ trie.paths.to(base.device).t()
 
-    def _edge_scores(self, hidden: Tensor, index: Tensor, trie: OptionTrie, nodes: int) -> Tensor:
-        """Log-probability of every edge of the trie, ``(b, edges)``, for the rows of ``b`` prompts."""
-        log_probs = self._head(hidden, index).float().log_softmax(-1)
-        log_probs = log_probs.view(-1, nodes + 1, log_probs.shape[-1])
+    def _edge_scores(self, hidden: Tensor, index: Tensor, trie: OptionTrie) -> Tensor:
+        """Log-probability of the trie's edges, ``(b, E)``; ``index (b, 1 + nodes)`` are the rows
+        of ``hidden`` that predict them."""
+        log_probs = self._head(hidden, index.flatten()).float().log_softmax(-1)
+        log_probs = log_probs.view(*index.shape, -1)
         device = log_probs.device
         return log_probs[:, trie.edge_from.to(device), trie.edge_token.to(device)]
 

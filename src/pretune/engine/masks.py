@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pretune.bases import Base
@@ -15,15 +16,31 @@ def attention_masks(base: Base, allowed: Tensor, positions: Tensor) -> Any:
         positions: ``(B, T)`` positions, for families that see a sliding window only.
 
     Returns:
-        ``(B, 1, T, T)`` bool, or a dict of such by layer type for families that mix types.
+        ``(B, 1, T, T)``, or a dict of such by layer type for families that mix types: bool, or
+        what is added to the scores where a family's attention takes no bool (Gemma 2).
     """
     config = base.model.config.get_text_config(decoder=True)
+    masks = _bool_masks(config, allowed, positions)
+    if base.model.config._attn_implementation != "eager":
+        return masks
+    dtype: torch.dtype = base.model.dtype
+    if isinstance(masks, dict):
+        return {kind: _additive(mask, dtype) for kind, mask in masks.items()}
+    return _additive(masks, dtype)
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    lowest = torch.finfo(dtype).min
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, lowest)
+
+
+def _bool_masks(config: Any, allowed: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
     window = getattr(config, "sliding_window", None)
     full = allowed[:, None]
     if window is None:
         return full
     distance = positions[:, :, None] - positions[:, None, :]
-    sliding = (allowed & (distance < window))[:, None]
+    sliding: Tensor = (allowed & (distance < window))[:, None]
     types = set(getattr(config, "layer_types", None) or ["sliding_attention"])
     if types == {"full_attention"}:
         return full

@@ -49,16 +49,19 @@ def label_table(predictions: Sequence[Prediction]) -> tuple[LabelRow, ...]:
 
 
 def entity_table(predictions: Sequence[Prediction]) -> tuple[LabelRow, ...]:
-    """Each entity type in right or given answers, in the order of the alphabet; by seqeval."""
-    from seqeval.metrics import precision_recall_fscore_support
+    """Each entity type among the right answers, in the order of the alphabet; by seqeval.
+
+    Types that only answers name are left out: they may be any text.
+    """
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
     tags = [entity_tags(prediction) for prediction in predictions]
     right, listed = [one for one, _ in tags], [other for _, other in tags]
     kinds = sorted({tag[2:] for pair in tags for row in pair for tag in row if tag != "O"})
     if not kinds:
-        return ()
+        return ()  # seqeval cannot take a mean of nothing
     columns = precision_recall_fscore_support(right, listed, average=None, zero_division=0)
-    return _rows(kinds, columns)
+    return tuple(row for row in _rows(kinds, columns) if row.support)
 
 
 def confusions(predictions: Sequence[Prediction]) -> tuple[Confusion, ...]:

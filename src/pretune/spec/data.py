@@ -37,7 +37,9 @@ class DataSpec(Strict):
         None, min_length=1, description="rows for early stopping; default: cut from train"
     )
     test: tuple[Source, ...] | None = Field(
-        None, min_length=1, description="rows for the final numbers; default: cut from train"
+        None,
+        min_length=1,
+        description="rows for the final numbers; default: cut from train, if test_share says so",
     )
     validation_share: float = Field(
         0.1, gt=0, lt=0.9, description="share of train cut for validation where none is given"
@@ -57,6 +59,17 @@ class DataSpec(Strict):
         if folder is None:
             return items
         return [folder / item if isinstance(item, (str, Path)) else item for item in items]
+
+    @field_validator("train", "validation", "test")
+    @classmethod
+    def _row_ids_differ(cls, value: tuple[Source, ...] | None) -> tuple[Source, ...] | None:
+        names = [source.name for source in value or () if isinstance(source, Path)]
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise ValueError(
+                f'two files are named "{twice[0]}", so "{twice[0]}:1" would name two rows; '
+                "rename one"
+            )
+        return value
 
     @field_validator("encoding")
     @classmethod

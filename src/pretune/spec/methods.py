@@ -61,13 +61,15 @@ class LoraConfig(MethodConfig):
     learning_rate: ClassVar[float] = 2e-3
 
     name: Literal["lora"] = "lora"
-    rank: int = Field(8, ge=1, le=4096)
+    rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
     alpha: float = Field(16.0, gt=0, description="scale is alpha / rank, or alpha / sqrt(rank)")
     rslora: bool = Field(False, description="divide alpha by sqrt(rank) (arXiv 2312.03732)")
     b_rate_ratio: float = Field(
         1.0, ge=1, description="LoRA+: learning rate of B over that of A; 16 (arXiv 2402.12354)"
     )
-    sites: tuple[Site, ...] = ALL_SITES
+    sites: tuple[Site, ...] = Field(
+        ALL_SITES, min_length=1, description="linear layers of a block that are changed"
+    )
 
     @property
     def scale(self) -> float:
@@ -81,9 +83,11 @@ class DoraConfig(MethodConfig):
     learning_rate: ClassVar[float] = 2e-3
 
     name: Literal["dora"] = "dora"
-    rank: int = Field(8, ge=1, le=4096)
+    rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
     alpha: float = Field(16.0, gt=0, description="scale is alpha / rank")
-    sites: tuple[Site, ...] = ALL_SITES
+    sites: tuple[Site, ...] = Field(
+        ALL_SITES, min_length=1, description="linear layers of a block that are changed"
+    )
 
     @property
     def scale(self) -> float:
@@ -98,7 +102,9 @@ class BottleneckConfig(MethodConfig):
 
     name: Literal["bottleneck"] = "bottleneck"
     rank: int = Field(32, ge=1, le=8192, description="width of the bottleneck")
-    placement: Literal["parallel", "sequential"] = "parallel"
+    placement: Literal["parallel", "sequential"] = Field(
+        "parallel", description="beside the FFN, on its input; or behind it, on its output"
+    )
 
 
 class MamConfig(MethodConfig):
@@ -109,7 +115,7 @@ class MamConfig(MethodConfig):
     name: Literal["mam"] = "mam"
     rank: int = Field(32, ge=1, le=8192, description="width of the bottleneck")
     length: int = Field(16, ge=1, le=4096, description="prefix positions")
-    start: Literal["text", "zero"] = "text"
+    start: Literal["text", "zero"] = Field("text", description="what the prefix starts from")
     text: str | None = Field(None, description="text to start from; default: the instruction")
 
     @property
@@ -124,7 +130,7 @@ class DireftConfig(MethodConfig):
     learning_rate: ClassVar[float] = 2e-3
 
     name: Literal["direft"] = "direft"
-    rank: int = Field(8, ge=1, le=4096)
+    rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
 
 
 class PrefixTuningConfig(MethodConfig):
@@ -135,7 +141,7 @@ class PrefixTuningConfig(MethodConfig):
 
     name: Literal["prefix_tuning"] = "prefix_tuning"
     length: int = Field(20, ge=1, le=4096, description="prefix positions")
-    start: Literal["text", "zero"] = "text"
+    start: Literal["text", "zero"] = Field("text", description="what the prefix starts from")
     text: str | None = Field(None, description="text to start from; default: the instruction")
     projection: int | None = Field(
         None, ge=1, le=8192, description="hidden width of a reparametrising network, or none"
@@ -155,7 +161,7 @@ class PromptTuningConfig(MethodConfig):
 
     name: Literal["prompt_tuning"] = "prompt_tuning"
     length: int = Field(20, ge=1, le=4096, description="soft tokens")
-    start: Start = "text"
+    start: Start = Field("text", description="what the soft tokens start from")
     text: str | None = Field(None, description="text to start from; default: the instruction")
 
     @property

@@ -39,7 +39,10 @@ def _roots(details: Sequence[Any]) -> list[Any]:
 
 
 def _where(loc: Sequence[int | str]) -> str:
-    """``data.train[0]: ``, nothing for the task itself; the tags of unions are pydantic's, not the user's, and left out."""
+    """``data.train[0]: ``, and nothing for the task itself.
+
+    The tags of unions are pydantic's, not the user's, and left out.
+    """
     text = ""
     for index, part in enumerate(loc):
         if isinstance(part, int):

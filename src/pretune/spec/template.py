@@ -39,7 +39,7 @@ def parse(template: str) -> tuple[Piece, ...]:
                     f'empty braces in "{template}"; name a column as in "{{text}}", '
                     'or write "{{}}" for plain braces'
                 )
-            pieces.append(Piece("", column.strip()))
+            pieces.append(Piece("", column))
         elif found in "{}":
             raise SpecError(
                 f'"{found}" without its partner in "{template}"; '

@@ -239,14 +239,14 @@ def to_data(rng: random.Random) -> Exercise:
 
 
 def look_up(rng: random.Random) -> Exercise:
-    """One value of a record, asked by its key."""
+    """Values of a record or of a text, asked by their keys."""
     domain = rng.choice(DOMAINS)
     record, text = domain(rng)
     shown = rng.choice([text, notate(record, rng.choice(NOTATIONS))])
-    key = rng.choice(list(record))
-    question = f"{key}是什么？" if domain is dish_zh else rng.choice([f"What is the {key}?", f"{key}?"])
-    return Exercise(rng.choice(["Answer from the text.", "Find the value.", "根据内容回答。"]),
-                    [(f"{shown}\n{question}", record[key])])  # fmt: skip
+    keys = rng.sample(list(record), min(len(record), rng.choice([1, 1, 2, 3])))
+    form = "{}是什么？" if domain is dish_zh else rng.choice(["What is the {}?", "{}?", "Give the {}."])
+    instruction = rng.choice(["Answer from the text.", "Find the value.", "根据内容回答。"])
+    return Exercise(instruction, [(form.format(key), record[key]) for key in keys], context=shown)
 
 
 MAKERS = [(to_text, 6), (to_data, 2), (look_up, 2)]

@@ -6,70 +6,65 @@ import random
 from dataclasses import dataclass
 
 from chat import Turn
+from made.words import phrases
 
-HINTS_EN = [
-    "Answer with one of: {labels}.",
-    "Options: {labels}.",
-    "Choose from {labels}.",
-    "Possible answers: {labels}",
-    "Reply with {labels} only.",
-]
-HINTS_ZH = ["可选：{labels}。", "请从{labels}中选择。", "只回答{labels}之一。", "选项：{labels}"]
-HELPERS = [
-    "You are a helpful assistant.",
-    "You are a careful assistant. Follow the instruction.",
-    "Answer briefly.",
-    "你是一个有用的助手。",
-    "请按要求回答。",
-]
+IN_SYSTEM = 0.65  # share of chats with the instruction in the system turn
+WITH_HELPER = 0.10  # share with a general system turn instead
+OWN_CONTEXT = 0.75  # share of contexts that get a turn of their own
+JOINTS = ["{ask}\n{text}", "{ask}\n\n{text}", "{ask} {text}", "{text}\n{ask}", "{text}\n\n{ask}"]
 
 
 @dataclass
 class Exercise:
-    """An instruction and pairs of (input, answer)."""
+    """An instruction, pairs of (input, answer), and a text that all inputs are about, if any."""
 
     instruction: str
     examples: list[tuple[str, str]]
+    context: str = ""
+
+
+def asked(rng: random.Random, kind: str) -> str:
+    """One of the ways to ask for a kind of exercise."""
+    return rng.choice(phrases("instructions")[kind])
+
+
+def tongue(chinese: bool) -> str:
+    """The suffix of a word list's language."""
+    return "zh" if chinese else "en"
 
 
 def with_labels(rng: random.Random, instruction: str, labels: list[str], chinese: bool) -> str:
     """The instruction, in half of the cases followed by the list of labels."""
     if rng.random() < 0.5:
         return instruction
-    shown = labels[:]
-    rng.shuffle(shown)
+    shown = rng.sample(labels, len(labels))
     joint = rng.choice(["、", "，"] if chinese else [", ", " | ", " / "])
-    hint = rng.choice(HINTS_ZH if chinese else HINTS_EN).format(labels=joint.join(shown))
+    hint = asked(rng, f"labels.{tongue(chinese)}").format(labels=joint.join(shown))
     return f"{instruction}{'' if chinese else ' '}{hint}"
 
 
 def compose(rng: random.Random, exercise: Exercise) -> list[Turn]:
-    """Write an exercise as a chat; the instruction stands in the system or in the first user turn."""
+    """Write an exercise as a chat.
+
+    The instruction stands in the system or in the first user turn; a context has a turn of its own
+    or opens the first user turn.
+    """
     style = rng.random()
     turns: list[Turn] = []
-    if style < 0.65:
+    if style < IN_SYSTEM:
         turns.append(Turn("system", exercise.instruction))
-    elif style < 0.75:
-        turns.append(Turn("system", rng.choice(HELPERS)))
-    for number, (given, answer) in enumerate(exercise.examples):
-        asked = given
-        if style >= 0.65 and number == 0:
-            asked = joined(rng, exercise.instruction, given)
-        turns += [Turn("user", asked), Turn("assistant", answer)]
+    elif style < IN_SYSTEM + WITH_HELPER:
+        turns.append(Turn("system", asked(rng, "helper")))
+    (given, answer), *more = exercise.examples
+    if exercise.context and rng.random() < OWN_CONTEXT:
+        turns.append(Turn("context", exercise.context))
+    elif exercise.context:
+        given = f"{exercise.context}\n{given}"
+    if style >= IN_SYSTEM:
+        given = rng.choice(JOINTS).format(ask=exercise.instruction, text=given)
+    for question, reply in [(given, answer), *more]:
+        turns += [Turn("user", question), Turn("assistant", reply)]
     return turns
-
-
-def joined(rng: random.Random, instruction: str, given: str) -> str:
-    """Instruction and input in one user turn."""
-    return rng.choice(
-        [
-            f"{instruction}\n{given}",
-            f"{instruction}\n\n{given}",
-            f"{instruction} {given}",
-            f"{given}\n{instruction}",
-            f"{given}\n\n{instruction}",
-        ]
-    )
 
 
 def repeats(rng: random.Random) -> int:

@@ -40,7 +40,8 @@ class Dora(Method[DoraConfig]):
             matrix = matrix_of(site.module).to(weights["B"].dtype)
             norm = torch.addmm(matrix, weights["B"], weights["A"], alpha=self.config.scale)
             norm = norm.norm(dim=1)
-        return weights["magnitude"] / norm
+        factor: Tensor = weights["magnitude"] / norm
+        return factor
 
     def edit(
         self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows

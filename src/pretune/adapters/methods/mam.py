@@ -1,4 +1,4 @@
-"""MAM adapter: a prefix and a parallel bottleneck (He et al. 2022, arXiv 2110.04366, section 4.6)."""
+"""MAM adapter: a prefix and a parallel bottleneck (He et al. 2022, arXiv 2110.04366, sec. 4.6)."""
 
 from collections.abc import Mapping
 

@@ -27,7 +27,7 @@ class PromptTuning(Method[PromptTuningConfig]):
 
     def start(self, site: Site, generator: torch.Generator) -> Weights:
         """Noise of the size of a real embedding."""
-        std = float(site.module.weight.float().std())  # type: ignore[operator,union-attr]
+        std = float(site.module.weight.float().std())  # type: ignore[operator]
         return {"soft": gaussian(generator, self.config.length, site.width_out, std=std)}
 
     def initial(self, base: Base, text: str | None, seed: int) -> Weights:

@@ -12,13 +12,13 @@ from pretune.evaluation.report.records import RunSummary
 from pretune.evaluation.report.scales import Scale, Tick, round_range
 from pretune.evaluation.tables import NO_LABEL, Confusion, top_confusions
 
-WIDTH = 420
+WIDTH = 340
 MOST_POINTS = 240
 MOST_HEAT_LABELS = 12
 """A larger matrix cannot be read; the labels most often confused are kept."""
 
 _NAME_WIDTH = 92
-_VALUE_WIDTH = 54
+_VALUE_WIDTH = 48
 _ROW = 30
 _AXIS = 26
 
@@ -74,7 +74,7 @@ class LossPlot:
     right: float
     floor: float
     width: float = WIDTH
-    height: float = 220
+    height: float = 190
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def loss_plot(runs: Sequence[RunSummary], colours: Mapping[str, int]) -> LossPlo
     if not curves:
         return None
     points = [point for curve in curves.values() for point in curve]
-    left, right, top, floor = 40.0, WIDTH - 12.0, 10.0, 190.0
+    left, right, top, floor = 40.0, WIDTH - 12.0, 10.0, 160.0
     across = Scale(0, max(max(step for step, _ in points), 1), left, right)
     up = Scale(*round_range([loss for _, loss in points]), floor, top)
     drawn = tuple(
@@ -166,7 +166,9 @@ def heat_map(pairs: Sequence[Confusion]) -> HeatMap | None:
         known = dict.fromkeys(name for name in ranked + names if name != NO_LABEL)
         kept = sorted(list(known)[:MOST_HEAT_LABELS])
     unknown = [NO_LABEL] if any(pair.answered == NO_LABEL for pair in pairs) else []
-    cell, left, head = 30.0, 150.0, 96.0
+    # Wide enough for the longest label; a Chinese character takes up to 12 units.
+    left = min(150.0, 24.0 + 12 * max(len(name) for name in kept))
+    cell, head = 30.0, 96.0
     at_row = {name: head + i * cell for i, name in enumerate(kept)}
     at_column = {name: left + i * cell for i, name in enumerate(kept + unknown)}
     cells = tuple(

@@ -39,7 +39,8 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Runs side by side, in the order given; ``goals`` and ``samples`` are by task.
+    """Runs side by side, in the order given; ``goals`` and ``samples`` are by task, and speak
+    of the task's last run.
 
     Samples hold text of the user's data; they are shown only where rendering is told to.
     """

@@ -74,9 +74,9 @@ def _derived(report: Report) -> dict[str, Any]:
 
 
 def _cell(text: object) -> str:
-    """Text inside a Markdown table cell: one line, no markup of its own."""
+    """Text inside a Markdown table cell: one line, with no markup of its own."""
     flat = " ".join(str(text).split())
-    for mark in "\\`*_[]<>|#":
+    for mark in "\\`*[<|":
         flat = flat.replace(mark, "\\" + mark)
     return flat
 

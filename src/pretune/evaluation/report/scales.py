@@ -65,7 +65,7 @@ def duration(seconds: float | None) -> str:
     """Seconds as a person says them; a dash for none."""
     if seconds is None:
         return "–"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -76,7 +76,7 @@ def _scaled(number: int | None, base: int, units: Sequence[str]) -> str:
     if number is None:
         return "–"
     value, power = float(number), 0
-    while value >= base and power < len(units) - 1:
+    while round(value) >= base and power < len(units) - 1:
         value, power = value / base, power + 1
     text = f"{value:.0f}" if power == 0 or value >= 99.95 else f"{value:.3g}"
     return text + units[power]

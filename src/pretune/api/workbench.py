@@ -1,0 +1,256 @@
+"""A workbench: one base in memory, and what can be done with tasks on it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pretune.adapters.adapter import Adapter
+from pretune.adapters.files import save_adapter
+from pretune.adapters.injection import Injection
+from pretune.adapters.tunable import TUNED, tuning
+from pretune.api.runs import RunFolder
+from pretune.bases import Base, load_base
+from pretune.core.digest import of_bytes
+from pretune.core.errors import DataError
+from pretune.core.files import write_atomic
+from pretune.core.protocols import EventSink
+from pretune.core.records import Request, Row, TokenExample
+from pretune.data.dataset import TaskData, option_ids, prepare, prompt_of
+from pretune.data.rejected import Rejected
+from pretune.engine.batch import BatchEngine
+from pretune.evaluation.evaluate import Evaluation, Predict, evaluate
+from pretune.evaluation.metrics import get_metrics
+from pretune.evaluation.scorers import LabelOption, predict_by_generation, predict_by_scoring
+from pretune.spec.base import BaseSpec
+from pretune.spec.dump import dump_task
+from pretune.spec.task import TaskSpec
+from pretune.training.history import Validation
+from pretune.training.loop import Start, train
+from pretune.training.result import TrainResult
+from pretune.training.sinks.jsonl import JsonLines
+from pretune.training.sinks.tensorboard import TensorBoard
+
+Progress = Callable[[int], None]
+
+
+class Question(NamedTuple):
+    """A row of a task, to be answered by the adapter mounted as ``adapter``; ``None``: the base."""
+
+    task: TaskSpec
+    fields: Mapping[str, Any]
+    adapter: str | None
+
+
+class Answer(NamedTuple):
+    """Generated ``text``; ``label`` is the label whose words it is, if any."""
+
+    text: str
+    label: str | None
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A training: its folder, its adapter, and what was measured on the way."""
+
+    folder: RunFolder
+    adapter: Adapter
+    adapter_folder: Path
+    result: TrainResult
+    data: TaskData
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says, as JSON values."""
+        result = self.result
+        return {
+            "task": self.adapter.notes["task"],
+            "adapter": str(self.adapter_folder.relative_to(self.folder.path)),
+            "digest": self.adapter.digest,
+            "method": self.adapter.config.name,
+            "scope": str(self.adapter.scope),
+            "trainable_parameters": self.adapter.parameters,
+            "adapter_bytes": len(self.adapter.serialized),
+            "reason": str(result.reason),
+            "steps": result.steps,
+            "best_step": result.best.step if result.best else result.steps,
+            "validation": dict(result.best.metrics) if result.best else {},
+            "seconds": round(result.seconds, 2),
+            "tokens_per_second": round(result.tokens_per_second),
+            "peak_memory_bytes": result.peak_memory,
+        }
+
+
+class Workbench:
+    """One loaded base with everything mounted on it. Not thread-safe."""
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.injection = Injection(base)
+        self.engine = BatchEngine(self.injection, base.renderer.end_ids)
+
+    @classmethod
+    def open(cls, spec: BaseSpec, device: str = "cpu") -> "Workbench":
+        """Load the base that a task names."""
+        return cls(
+            load_base(
+                spec.name,
+                spec.precision,
+                device=device,
+                allow_download=spec.allow_download,
+                revision=spec.revision,
+            )
+        )
+
+    @contextmanager
+    def mounted(self, **adapters: Adapter | None) -> Iterator[None]:
+        """Mount ``adapters`` by name in this block; ``None`` mounts nothing."""
+        names: list[str] = []
+        try:
+            for name, adapter in adapters.items():
+                if adapter is not None:
+                    self.injection.mount(name, adapter)
+                    names.append(name)
+            yield
+        finally:
+            for name in names:
+                self.injection.unmount(name)
+
+    def predictor(
+        self, task: TaskSpec, adapter: str | None, progress: Progress | None = None
+    ) -> Predict:
+        """How ``task`` answers: by its labels' probabilities, or by generation."""
+        if task.labels is None:
+            return partial(
+                predict_by_generation,
+                self.engine,
+                decode=self.base.renderer.decode,
+                max_new_tokens=task.generate.max_new_tokens,
+                adapter=adapter,
+                progress=progress,
+            )
+        ids = option_ids(task, self.base.renderer)
+        options = [
+            LabelOption(label, words, tokens)
+            for (label, words), tokens in zip(task.labels.items(), ids, strict=True)
+        ]
+        return partial(
+            predict_by_scoring, self.engine, options=options, adapter=adapter, progress=progress
+        )
+
+    def evaluate(
+        self,
+        task: TaskSpec,
+        examples: Sequence[TokenExample],
+        adapter: Adapter | None = None,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """Answer ``examples`` with ``adapter`` or the bare base, and measure the answers."""
+        name = None if adapter is None else "evaluated"
+        with self.mounted(evaluated=adapter):
+            return evaluate(
+                task.name,
+                examples,
+                self.predictor(task, name, progress),
+                task.metrics,
+                adapter=None if adapter is None else adapter.digest,
+            )
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer rows of any mix of tasks and mounted adapters in one batch.
+
+        Raises:
+            DataError: a row that lacks a column, or is too long for the base.
+        """
+        requests = [self._request(index, question) for index, question in enumerate(questions)]
+        completions = self.engine.generate(requests)
+        texts = [self.base.renderer.decode(completion.ids) for completion in completions]
+        return [
+            Answer(text, _label_of(question.task, text))
+            for question, text in zip(questions, texts, strict=True)
+        ]
+
+    def _request(self, index: int, question: Question) -> Request:
+        row = Row(f"question:{index + 1}", question.fields)
+        prompt = prompt_of(question.task, self.base.renderer, row)
+        if isinstance(prompt, Rejected):
+            raise DataError(f"{prompt.row_id}: {prompt.detail}")
+        most = question.task.generate.max_new_tokens
+        return Request(row.id, prompt.prompt, question.adapter, most)
+
+    def train(
+        self,
+        task: TaskSpec,
+        folder: Path,
+        *,
+        data: TaskData | None = None,
+        sinks: Sequence[EventSink] = (),
+        start: Start = Start.NEW,
+    ) -> TrainedRun:
+        """Tune an adapter for ``task`` and keep everything in ``folder``.
+
+        The best parameters by the task's first metric on (a sample of) the validation rows become
+        the adapter. ``sinks`` hear of it beside the logs that every run writes.
+
+        Raises:
+            DataError: nothing to learn from.
+            BusyError: ``folder`` is in use, or holds a training and ``start`` is ``NEW``.
+            TrainingError: the loss is not finite, nothing can be learned, or the training to go on
+                with was another one.
+        """
+        run = RunFolder(folder)
+        data = data or prepare(task, self.base.renderer, run.data)
+        write_atomic(run.data / "report.json", json.dumps(data.report.to_dict(), indent=1) + "\n")
+        write_atomic(run.task, dump_task(task, folder))
+        logs = (JsonLines(run.log), TensorBoard(run.tensorboard))
+        with tuning(
+            self.injection,
+            task.method,
+            task.scope,
+            text=start_text(task),
+            seed=task.train.seed,
+        ) as tunable:
+            result = train(
+                tunable,
+                data.train,
+                task.train,
+                run.training,
+                validation=self._validation(task, data.validation),
+                sinks=(*logs, *sinks),
+                start=start,
+                notes={"task": task.name, "data": data.digest, "spec": task.digest()},
+            )
+        saved = save_adapter(result.adapter, run.adapters)
+        trained = TrainedRun(run, result.adapter, saved, result, data)
+        run.write_record(trained.record())
+        return trained
+
+    def _validation(self, task: TaskSpec, examples: Sequence[TokenExample]) -> Validation:
+        """The task's own metrics on a stable sample, as served."""
+        rows = sample(examples, task.train.evaluation_rows)
+        metrics = get_metrics(task.metrics)
+        predict = self.predictor(task, TUNED)
+
+        def measure() -> dict[str, float]:
+            predictions = predict(rows)
+            return {metric.name: metric.corpus(predictions) for metric in metrics}
+
+        return Validation(measure, metrics[0].name, metrics[0].higher_is_better)
+
+
+def _label_of(task: TaskSpec, text: str) -> str | None:
+    return next((label for label, words in (task.labels or {}).items() if words == text), None)
+
+
+def start_text(task: TaskSpec) -> str | None:
+    """What soft tokens and prefixes start from: the instruction and the labels' words."""
+    parts = [task.template.system or "", ", ".join((task.labels or {}).values())]
+    return "\n".join(part for part in parts if part) or None
+
+
+def sample(examples: Sequence[TokenExample], most: int) -> list[TokenExample]:
+    """At most ``most`` of ``examples``, the same ones whatever else the split holds."""
+    ranked = sorted(examples, key=lambda example: of_bytes(example.row_id.encode()))
+    return ranked[:most]

@@ -1,0 +1,45 @@
+"""``pretune train``: tune an adapter for a task."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+
+from pretune.cli.output import AsJson, errors, quiet_libraries, show
+
+
+def train(
+    task: Annotated[Path, typer.Argument(help="The task file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default: runs/<task>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run stopped.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the data, tune an adapter, keep the best, measure it on the test rows."""
+    from pretune.api import Workbench
+    from pretune.cli.tables import evaluation_table
+    from pretune.evaluation.evaluate import save_evaluation
+    from pretune.evaluation.goals import check_goals
+    from pretune.spec.task import load_task
+    from pretune.training.loop import Start
+    from pretune.training.sinks.progress import ProgressBar
+
+    spec = load_task(task)
+    folder = out or Path("runs") / spec.name
+    quiet_libraries()
+    workbench = Workbench.open(spec.base)
+    start = Start.RESUME if resume else Start.OVERWRITE if overwrite else Start.NEW
+    run = workbench.train(spec, folder, sinks=[ProgressBar(errors, spec.name)], start=start)
+    record = run.record()
+    parts: list[Any] = [f'adapter: "{run.adapter_folder}"']
+    if run.data.test:
+        found = workbench.evaluate(spec, run.data.test, run.adapter)
+        save_evaluation(found, folder / "evaluation" / "test")
+        record["test"] = {name: one.value for name, one in found.metrics.items()}
+        parts.insert(0, evaluation_table(found, check_goals(spec.goals, found.metrics)))
+    show(record, Group(*parts), as_json=as_json)

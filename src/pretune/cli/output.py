@@ -1,0 +1,43 @@
+"""What commands print: people's text or JSON on stdout, errors and progress on stderr."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+
+from pretune.core.errors import PretuneError
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+"""The option that every command with a readable result has."""
+
+
+def show(result: Any, text: RenderableType, *, as_json: bool) -> None:
+    """Print ``result`` as JSON, or ``text`` for people."""
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, indent=1, default=str))
+    else:
+        console.print(text)
+
+
+def report_error(error: PretuneError, *, as_json: bool) -> None:
+    """Print a known error as its message alone: the trace would tell a user nothing."""
+    kind = type(error).__name__
+    if as_json:
+        typer.echo(json.dumps({"error": str(error), "kind": kind}, ensure_ascii=False), err=True)
+    else:
+        errors.print("error:", style="bold red", end=" ")
+        errors.print(str(error), markup=False)
+
+
+def quiet_libraries() -> None:
+    """Silence the progress bars and notes of the libraries underneath; ours say what matters."""
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()

@@ -1,0 +1,1 @@
+"""Training: one loop on Accelerate, objectives as pure functions, exact resume."""

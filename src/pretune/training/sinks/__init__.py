@@ -1,0 +1,1 @@
+"""Where the events of a training go; each is a :class:`pretune.core.protocols.EventSink`."""

@@ -1,0 +1,150 @@
+"""A first look at quality: every method on SST-2 and BANKING77, one seed, with intervals.
+
+Each run is a process of its own, so that its peak memory is its own, and a finished one is kept:
+stop and start the study at will.
+
+    python studies/first_look.py --data ../shared/data --out runs/first-look
+    python studies/first_look.py --table runs/first-look > docs/studies/first-look.md
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pretune.api import Workbench
+from pretune.core.files import write_atomic
+from pretune.data.dataset import prepare
+from pretune.spec.task import TaskSpec, parse_task
+from pretune.training.loop import Start
+from pretune.training.memory import PeakMemory
+
+INSTRUCTIONS = {
+    "sst2": "Is the review positive or negative?",
+    "banking77": "Name the intent of the customer's message.",
+}
+
+METHODS: dict[str, Mapping[str, Any]] = {
+    "base": {},
+    "full": {"method": "full"},
+    "lora r=8, all tokens": {"method": {"name": "lora", "rank": 8}, "scope": "all"},
+    "lora r=8, prompt": {"method": {"name": "lora", "rank": 8}},
+    "lora r=32, prompt": {"method": {"name": "lora", "rank": 32, "alpha": 64}},
+    "dora r=8, prompt": {"method": {"name": "dora", "rank": 8}},
+    "bottleneck r=32, prompt": {"method": "bottleneck"},
+    "mam r=32, prompt": {"method": "mam"},
+    "direft r=8, prompt": {"method": "direft"},
+    "prefix tuning k=20": {"method": "prefix_tuning"},
+    "prompt tuning k=20": {"method": "prompt_tuning"},
+}
+
+
+def task_of(data: Path, name: str, method: str) -> TaskSpec:
+    """The task file of one run, as a value."""
+    labels = json.loads((data / name / "task.json").read_text())["labels"]
+    return parse_task(
+        {
+            "name": name,
+            "data": {split: f"{split}.jsonl" for split in ("train", "validation", "test")},
+            "template": {"system": INSTRUCTIONS[name], "user": "{text}", "target": "{label}"},
+            "labels": labels,
+            "metrics": ["accuracy", "macro_f1"],
+            **METHODS[method],
+        },
+        folder=data / name,
+    )
+
+
+def run(data: Path, name: str, method: str, out: Path) -> dict[str, Any]:
+    """Train and measure one method on one set."""
+    task = task_of(data, name, method)
+    workbench = Workbench.open(task.base)
+    memory = PeakMemory(workbench.base.device)
+    rows = prepare(task, workbench.base.renderer)
+    adapter, seconds = None, 0.0
+    if method != "base":
+        started = time.perf_counter()
+        trained = workbench.train(task, out / "run", data=rows, start=Start.RESUME)
+        adapter, seconds = trained.adapter, time.perf_counter() - started
+    peak = memory.read()
+    found = workbench.evaluate(task, rows.test, adapter)
+    return {
+        "task": name,
+        "method": method,
+        **{
+            metric: {"value": one.value, "low": one.low, "high": one.high}
+            for metric, one in found.metrics.items()
+        },
+        "rows": found.rows,
+        "trainable_parameters": adapter.parameters if adapter else 0,
+        "adapter_bytes": len(adapter.serialized) if adapter else 0,
+        "train_s": round(seconds, 1),
+        "peak_memory_bytes": peak,
+        "base": workbench.base.digest[:12],
+    }
+
+
+def table(out: Path) -> str:
+    """The results in ``out`` as Markdown."""
+    lines = []
+    for name in INSTRUCTIONS:
+        lines += [
+            f"### {name}",
+            "",
+            "| method | accuracy | 95 % interval | macro F1 | trained weights | adapter KB | "
+            "train s | peak MB |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for method in METHODS:
+            path = _result(out, name, method)
+            if not path.exists():
+                continue
+            one = json.loads(path.read_text())
+            accuracy = one["accuracy"]
+            lines.append(
+                f"| {method} | {accuracy['value']:.3f} | "
+                f"{accuracy['low']:.3f} to {accuracy['high']:.3f} | "
+                f"{one['macro_f1']['value']:.3f} | {one['trainable_parameters']:,} | "
+                f"{one['adapter_bytes'] / 1024:,.0f} | {one['train_s']:.0f} | "
+                f"{one['peak_memory_bytes'] / 2**20:,.0f} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _result(out: Path, name: str, method: str) -> Path:
+    slug = "".join(c if c.isalnum() else "-" for c in method)
+    return out / name / slug / "result.json"
+
+
+def main() -> None:
+    """Run what is missing, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder with sst2/ and banking77/")
+    parser.add_argument("--out", type=Path, default=Path("runs/first-look"))
+    parser.add_argument("--only", nargs=2, metavar=("SET", "METHOD"), help="one run, in-process")
+    parser.add_argument("--table", type=Path, help="print the results of this folder")
+    args = parser.parse_args()
+    if args.table:
+        print(table(args.table))
+        return
+    if args.only:
+        name, method = args.only
+        path = _result(args.out, name, method)
+        write_atomic(path, json.dumps(run(args.data, name, method, path.parent), indent=1) + "\n")
+        return
+    for name in INSTRUCTIONS:
+        for method in METHODS:
+            if not _result(args.out, name, method).exists():
+                print(f"{name}: {method}", flush=True)
+                command = [sys.executable, __file__, "--data", str(args.data)]
+                command += ["--out", str(args.out), "--only", name, method]
+                subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""From files to tokenised rows: counts that add up, stable splits, and errors that say why."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from pretune.core.errors import DataError, SpecError
+from pretune.core.fakes import ByteRenderer
+from pretune.core.records import Row
+from pretune.data.dataset import answer_room, option_ids, prepare, prompt_of, token_limit
+from pretune.data.rejected import FILE_NAME
+from pretune.data.report import Lengths
+from pretune.data.splits import Split
+from pretune.spec.task import parse_task
+
+RENDERER = ByteRenderer()
+
+
+def write(path, rows):
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def rows(count, start=0):
+    return [
+        {"text": f"ticket {i}", "label": "low" if i % 2 else "high"}
+        for i in range(start, start + count)
+    ]
+
+
+def task(folder, **changes):
+    value = {
+        "name": "urgency",
+        "data": {"train": "train.jsonl", "validation": "validation.jsonl"},
+        "template": {"system": "Say how urgent.", "user": "{text}", "target": "{label}"},
+        "labels": ["low", "high"],
+    }
+    return parse_task({**value, **changes}, folder=folder)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path / "train.jsonl", rows(20))
+    write(tmp_path / "validation.jsonl", rows(5, start=100))
+    return tmp_path
+
+
+def test_percentiles_are_nearest_ranks():
+    assert Lengths.of(range(101)) == (50, 95, 100)
+    assert Lengths.of([7]) == (7, 7, 7)
+    assert Lengths.of([]) == (0, 0, 0)
+
+
+def test_clean_data_is_kept_whole(folder):
+    data = prepare(task(folder), RENDERER, folder / "out")
+    report = data.report.splits[Split.TRAIN]
+    assert [len(data.train), len(data.validation), len(data.test)] == [20, 5, 0]
+    assert (report.read, report.kept, report.dropped) == (20, 20, {})
+    assert report.labels == {"low": 10, "high": 10}
+    # "low" and its end are 4 tokens, "high" and its end 5.
+    assert report.target_tokens == (4, 5, 5)
+    assert report.target_total == 10 * 4 + 10 * 5
+    assert data.report.findings == []
+    assert (folder / "out" / FILE_NAME).read_text() == ""
+    assert data.train[0].row_id == "train.jsonl:1"
+
+
+def test_every_row_is_kept_or_dropped_with_its_reason(folder):
+    write(
+        folder / "train.jsonl",
+        [
+            *rows(4),
+            "{broken secret",
+            {"txt": "secret", "label": "low"},
+            {"text": "secret", "label": "hgih"},
+            {"text": "", "label": "low"},
+            {"text": "secret", "label": ""},
+            {"text": "ticket 0", "label": "high"},
+            {"text": "ticket 1", "label": "high"},
+            {"text": "ticket 100", "label": "high"},
+            {"text": "secret " * 100, "label": "low"},
+        ],
+    )
+    data = prepare(task(folder), RENDERER, folder / "out")
+    report = data.report.splits[Split.TRAIN]
+    assert report.dropped == {
+        "broken line": 1,
+        "missing column": 1,
+        "empty input": 1,
+        "empty target": 1,
+        "unknown label": 1,
+        "too long": 1,
+        "duplicate": 1,
+        "contradictory label": 1,
+        "leaks into another split": 1,
+    }
+    assert (report.kept, report.read) == (4, 13)
+    kept = [json.loads(line) for line in (folder / "out" / FILE_NAME).read_text().splitlines()]
+    assert len(kept) == 9
+    assert {
+        "row": "train.jsonl:7",
+        "reason": "unknown label",
+        "detail": 'not among the 2 labels of the task; the nearest known is "high"',
+        "content": {"text": "secret", "label": "hgih"},
+    } in kept
+    shown = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    shown.print(data.report.render())
+    shown.file.close()
+    text = shown.export_text() + json.dumps(data.report.to_dict())
+    assert "dropped: unknown label" in text
+    assert "train: 1 of 13 rows dropped (too long)" in text
+    assert "secret" not in text
+
+
+def test_cut_contexts_are_counted(folder):
+    write(folder / "train.jsonl", [{**row, "doc": "d" * 600} for row in rows(3)])
+    write(folder / "validation.jsonl", [{**row, "doc": "d"} for row in rows(3, start=9)])
+    template = {"context": "{doc}", "user": "{text}", "target": "{label}"}
+    report = prepare(task(folder, template=template), RENDERER).report
+    assert report.splits[Split.TRAIN].truncated == 3
+    assert report.splits[Split.TRAIN].prompt_tokens.max == 512 - 4
+    assert report.findings == ["train: the context of 3 rows was cut to fit"]
+
+
+def test_label_without_training_rows_is_a_finding(folder):
+    report = prepare(task(folder, labels=["low", "high", "none"]), RENDERER).report
+    assert report.findings == ['train: no row with label "none"']
+
+
+def test_splits_cut_from_train_stay_when_rows_are_added(tmp_path):
+    data = {"train": "train.jsonl", "validation_share": 0.3, "test_share": 0.2}
+    spec = task(tmp_path, data=data)
+    homes = []
+    for count in (60, 90):
+        write(tmp_path / "train.jsonl", rows(count))
+        prepared = prepare(spec, RENDERER)
+        homes.append({e.row_id: s for s in Split for e in getattr(prepared, s)})
+    assert len(homes[0]) == 60
+    assert homes[1].items() >= homes[0].items()
+    assert set(homes[0].values()) == set(Split)
+
+
+def test_digest_names_the_content_and_not_the_file(folder):
+    before = prepare(task(folder), RENDERER).digest
+    (folder / "train.jsonl").rename(folder / "other.jsonl")
+    moved = task(folder, data={"train": "other.jsonl", "validation": "validation.jsonl"})
+    assert prepare(moved, RENDERER).digest == before
+    write(folder / "other.jsonl", rows(19))
+    assert prepare(moved, RENDERER).digest != before
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (
+            [{"txt": "secret", "label": "low"}] * 2,
+            r'task "urgency", train: nothing to learn from, zero target tokens; '
+            r"0 of 2 rows kept \(missing column: 2\)\n"
+            r'  train\.jsonl:1: no column "text"; did you mean "txt"\? known: label, txt\n'
+            r'  every row and its reason: ".*rejected\.jsonl"',
+        ),
+        ([{"text": "secret", "label": ""}], r"zero target tokens; .*\(empty target: 1\)"),
+        ([""], r"0 of 0 rows kept; the files hold no rows"),
+    ],
+)
+def test_nothing_to_learn_from_is_an_error(folder, broken, words):
+    write(folder / "train.jsonl", broken)
+    with pytest.raises(DataError, match=words) as error:
+        prepare(task(folder), RENDERER, folder / "out")
+    assert "secret" not in str(error.value)
+    assert (folder / "out" / FILE_NAME).exists()
+
+
+def test_too_few_rows_to_cut_validation_from(folder):
+    write(folder / "train.jsonl", rows(1))
+    spec = task(folder, data={"train": "train.jsonl", "validation_share": 0.01})
+    with pytest.raises(DataError, match=r'validation_share "0\.01"; raise it, or name data\.vali'):
+        prepare(spec, RENDERER)
+
+
+def test_options_are_what_training_writes(folder):
+    data = prepare(task(folder), RENDERER)
+    written = {
+        e.label: tuple(i for s in e.segments[len(e.prompt) :] for i in s.ids) for e in data.train
+    }
+    assert option_ids(task(folder), RENDERER) == [written["low"], written["high"]]
+    assert answer_room(task(folder), RENDERER) == 5
+
+
+def test_options_that_a_base_cannot_tell_apart_are_refused(folder):
+    class Deaf(ByteRenderer):
+        def encode(self, segments):
+            lowered = [type(s)(s.role, s.text.lower(), s.glue) for s in segments]
+            return super().encode(lowered)
+
+    with pytest.raises(SpecError, match='labels "Yes" and "yes" are the same tokens to this base'):
+        option_ids(task(folder, labels=["Yes", "yes"]), Deaf())
+    with pytest.raises(SpecError, match="has no labels to choose from"):
+        option_ids(task(folder, labels=None), RENDERER)
+
+
+def test_token_limit_counts_the_adapters_own_positions(folder):
+    assert token_limit(task(folder), RENDERER) == 512
+    assert token_limit(task(folder, method="prompt_tuning"), RENDERER) == 512 - 20
+    assert token_limit(task(folder, train={"max_length": 100}), RENDERER) == 100
+
+
+def test_serving_asks_with_the_tokens_that_training_saw(folder):
+    data = prepare(task(folder), RENDERER)
+    asked = prompt_of(task(folder), RENDERER, Row("x", {"text": "ticket 0"}))
+    assert asked.segments == data.train[0].prompt
+    assert prompt_of(task(folder), RENDERER, Row("x", {})).reason == "missing column"

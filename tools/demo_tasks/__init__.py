@@ -1,0 +1,1 @@
+"""The rows of the demo's six tasks, made from sentence patterns and word lists."""

@@ -1,0 +1,68 @@
+"""docs/commands.md: every command's own help, and the exit codes, read from the program."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+from click.testing import CliRunner
+
+from pretune.cli.app import INTERRUPTED, app
+from pretune.cli.commands.evaluate import GOAL_MISSED
+from pretune.core.errors import PretuneError
+
+PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
+
+WIDTH = 96
+
+HEAD = """\
+# Commands
+
+<!-- Written by tools/docs.py from the program's own help; change it there. -->
+
+Results go to standard output, errors and progress to standard error. With `--json` both are JSON,
+and nothing else is on standard output. Commands reach the network only where a task file says
+`allow_download: true`.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    os.environ["COLUMNS"] = str(WIDTH)
+    program = typer.main.get_command(app)
+    parts = [HEAD, *_help([], program)]
+    for name in program.list_commands(None):  # type: ignore[attr-defined,arg-type]
+        parts += [f"## `pretune {name}`\n", *_help([name], program)]
+    parts += _exit_codes()
+    return "\n".join(parts)
+
+
+def _help(arguments: list[str], program: object) -> Iterator[str]:
+    result = CliRunner().invoke(
+        program,  # type: ignore[arg-type]
+        [*arguments, "--help"],
+        prog_name="pretune",
+        terminal_width=WIDTH,
+    )
+    lines = [line.rstrip() for line in result.output.strip().splitlines()]
+    yield "\n".join(["```text", *lines, "```", ""])
+
+
+def _exit_codes() -> Iterator[str]:
+    yield "## Exit codes\n"
+    yield "A known error ends with its message alone, and with the code of its kind.\n"
+    known = {
+        0: "Done.",
+        1: "A defect of pretune, with its trace; please report it.",
+        **{kind.exit_code: _sentence(kind) for kind in PretuneError.__subclasses__()},
+        GOAL_MISSED: "Measured, and a goal of the task fails (`pretune eval`).",
+        INTERRUPTED: "Stopped by Ctrl-C.",
+    }
+    known[2] += " Also an unknown command or option."
+    lines = [f"| {code} | {meaning} |" for code, meaning in sorted(known.items())]
+    yield "\n".join(["| code | meaning |", "| --- | --- |", *lines, ""])
+
+
+def _sentence(kind: type[PretuneError]) -> str:
+    text = (kind.__doc__ or "").partition("\n\n")[0]
+    return " ".join(text.split())
