@@ -132,7 +132,7 @@ def run_peft(options) -> dict[str, float]:
     order = LengthBuckets([len(e) for e in examples], options.batch_size, seed=0).batches(0)
     rows = [
         {
-            "ids": [i for s in examples[k].segments for i in s.ids],
+            "input_ids": [i for s in examples[k].segments for i in s.ids],
             "labels": [
                 i if s.role.written_by_model else -100 for s in examples[k].segments for i in s.ids
             ],
@@ -142,14 +142,14 @@ def run_peft(options) -> dict[str, float]:
     ]
 
     def collate(some):
-        width = max(len(row["ids"]) for row in some)
+        width = max(len(row["input_ids"]) for row in some)
 
         def padded(name, fill):
             return torch.tensor([row[name] + [fill] * (width - len(row[name])) for row in some])
 
-        mask = torch.tensor([[i < len(row["ids"]) for i in range(width)] for row in some])
+        mask = torch.tensor([[i < len(row["input_ids"]) for i in range(width)] for row in some])
         return {
-            "input_ids": padded("ids", 0),
+            "input_ids": padded("input_ids", 0),
             "labels": padded("labels", -100),
             "attention_mask": mask.long(),
         }

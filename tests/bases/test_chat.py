@@ -1,9 +1,11 @@
 """Turns to tokens and back, under templates and tokenizers of several kinds."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from pretune.bases.chat import ChatRenderer
@@ -74,17 +76,20 @@ def byte_level() -> Tokenizer:
 
 def metaspace(scheme: str) -> Tokenizer:
     """As Llama 2's, Mistral's and Gemma's: spaces are letters of the words, bytes a fallback."""
-    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
-    backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
-    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    if scheme != "never":
-        steps.append(decoders.Strip(" ", 1, 0))
-    backend.decoder = decoders.Sequence(steps)
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=[*SPECIAL, "<unk>", *fallback], show_progress=False
+        vocab_size=200, special_tokens=[*SPECIAL, "<unk>"], show_progress=False
     )
     backend.train_from_iterator(CORPUS, trainer)
+    model = json.loads(backend.to_str())["model"]
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    vocabulary = model["vocab"] | {token: 1000 + i for i, token in enumerate(bytes_)}
+    merges = [tuple(merge) for merge in model["merges"]]
+    backend.model = models.BPE(vocabulary, merges, byte_fallback=True, unk_token="<unk>")
     return backend
 
 
@@ -94,7 +99,19 @@ TEMPLATES = {
     "gemma": (GEMMA, "</s>"),
     "none": (None, "</s>"),
 }
+
+
+def legacy() -> Tokenizer:
+    """As Llama 2's files of old: the space is added by the normalizer."""
+    backend = metaspace("never")
+    backend.pre_tokenizer = None
+    steps = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    backend.normalizer = normalizers.Sequence(steps)
+    return backend
+
+
 BACKENDS = {
+    "legacy": legacy(),
     "byte-level": byte_level(),
     "metaspace-always": metaspace("always"),
     "metaspace-first": metaspace("first"),

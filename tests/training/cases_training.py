@@ -16,7 +16,12 @@ from pretune.spec.training import TrainSpec
 from pretune.training.loop import train
 from pretune.training.result import TrainResult
 
-QUESTIONS = ("Which rate?", "What is the fee for a card abroad?", "Is it open?", "How much do I owe?")
+QUESTIONS = (
+    "Which rate?",
+    "What is the fee for a card abroad?",
+    "Is it open?",
+    "How much do I owe?",
+)
 ANSWERS = ("4%", "none", "yes, until six")
 
 

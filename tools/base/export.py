@@ -1,6 +1,6 @@
 """Write a trained decoder as a Hugging Face folder, each file replaced atomically.
 
-    python tools/base/export.py             # from the last checkpoint, with a check of the logits
+python tools/base/export.py             # from the last checkpoint, with a check of the logits
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ def check(decoder: Decoder, folder: Path) -> float:
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, default=Path(".work/base/checkpoint"))
     parser.add_argument("--out", type=Path, default=Path("src/pretune/bases/embedded"))

@@ -16,8 +16,18 @@ from functools import partial
 from pathlib import Path
 
 import chat
-from made import cut, data_text, entities, intents, logs, numbers, pairs, sentiment_en
-from made import sentiment_zh, topics
+from made import (
+    cut,
+    data_text,
+    entities,
+    intents,
+    logs,
+    numbers,
+    pairs,
+    sentiment_en,
+    sentiment_zh,
+    topics,
+)
 from made.exercise import Exercise, compose
 from overlap import Forbidden
 from prepare import write_tokens
@@ -83,6 +93,7 @@ def show(known: dict[str, Group], count: int, seed: int) -> None:
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

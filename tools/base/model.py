@@ -57,6 +57,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise x [..., width]."""
         wide = x.float()
         scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
         return (wide * scale * self.weight).to(x.dtype)
@@ -108,6 +109,7 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(shape.inner, shape.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [batch, length, width] to the same shape."""
         gate, up = joined(x, self.gate_proj, self.up_proj)
         return F.linear(F.silu(gate) * up, self.down_proj.weight.to(x.dtype))
 
@@ -123,6 +125,7 @@ class Layer(nn.Module):
         self.mlp = FeedForward(shape)
 
     def forward(self, x: Tensor, mask: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """x [batch, length, width] to the same shape; the rest is as in `Attention`."""
         x = x + self.self_attn(self.input_layernorm(x), mask, cos, sin)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -197,6 +200,7 @@ class ChunkedLoss(torch.autograd.Function):
         targets: Tensor,  # [tokens]
         weights: Tensor,  # [tokens], float32
     ) -> Tensor:
+        """The summed loss; both gradients are kept for `backward`."""
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_grad = torch.empty_like(hidden)
         table_grad = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
@@ -214,6 +218,7 @@ class ChunkedLoss(torch.autograd.Function):
     def backward(
         ctx: torch.autograd.function.FunctionCtx, upstream: Tensor
     ) -> tuple[Tensor | None, ...]:
+        """Scale the gradients made in `forward`."""
         hidden_grad, table_grad = ctx.saved_tensors
         return hidden_grad * upstream, table_grad * upstream, None, None
 

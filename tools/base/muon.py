@@ -42,6 +42,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
+        """One step for every parameter that it was given."""
         for group in self.param_groups:
             stacks: dict[tuple[int, int], list[nn.Parameter]] = {}
             for param in group["params"]:

@@ -131,6 +131,7 @@ def decoded_documents(tokens: Path, tokenizer_file: Path) -> Iterator[tuple[str,
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--tokens", type=Path, default=Path(".work/base/tokens"))

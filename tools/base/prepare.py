@@ -95,6 +95,7 @@ def prepare_validation(args: argparse.Namespace, tokenizer: Tokenizer) -> dict[s
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

@@ -168,6 +168,7 @@ class Trainer:
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, required=True, help="wall budget of the whole run")
     parser.add_argument("--tokens", type=Path, default=Path(".work/base/tokens"))

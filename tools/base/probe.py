@@ -122,7 +122,7 @@ def fine_tune(base: nn.Module, task: Task, args: argparse.Namespace, rate: float
 
 @torch.no_grad()
 def predict_labels(model: nn.Module, task: Task, rows: list[Row]) -> list[str]:
-    """The best label of every row: the prompt's cache is computed once, each label read after it."""
+    """The best label of every row; a prompt is read once, every label after its cache."""
     longest = max(map(len, task.label_ids))
     labels = padded(task.label_ids, IGNORED)
     inputs = labels.clamp(min=0)[:, : longest - 1]
@@ -206,6 +206,7 @@ def probe(base: nn.Module, task: Task, args: argparse.Namespace) -> dict[str, ob
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="+", choices=list(INSTRUCTIONS))
     parser.add_argument("--model", type=Path, default=Path("src/pretune/bases/embedded"))

@@ -15,7 +15,7 @@ def small_amount(rng: Random) -> str:
 
 def payment_amount(rng: Random) -> str:
     """What an instruction says, such as "1250.00 USD"; no comma, which would read as two."""
-    form = rng.choice(("${}", "{} USD", "{} EUR", "EUR {}", "GBP {}", "£{}"))
+    form = rng.choice(("${}", "${}", "{} USD", "{} euros", "£{}", "EUR {}"))
     return form.format(_plain(rng, 20, 9800))
 
 
@@ -40,12 +40,10 @@ def rate(rng: Random) -> str:
 
 
 def date(rng: Random) -> str:
-    """A day of 2026 or 2027 in one of four forms, without a comma."""
-    year, month, day = rng.choice((2026, 2027)), rng.randint(1, 12), rng.randint(1, 28)
-    name = _MONTHS[month - 1]
-    return rng.choice(
-        (f"{day} {name} {year}", f"{year}-{month:02}-{day:02}", f"{name} {day}", f"{day} {name}")
-    )
+    """A day, one in five with its year; without a comma, which would read as two."""
+    day, month = rng.randint(1, 28), rng.choice(_MONTHS)
+    forms = (f"{day} {month}", f"{month} {day}", f"{day} {month} {rng.choice((2026, 2027))}")
+    return rng.choices(forms, weights=(2, 2, 1))[0]
 
 
 def rise(rng: Random) -> dict[str, str]:
@@ -58,7 +56,8 @@ def rise(rng: Random) -> dict[str, str]:
 
 def _plain(rng: Random, least: int, most: int) -> str:
     whole = rng.randint(least, most)
-    return rng.choice((f"{whole}", f"{whole}", f"{whole}.{rng.randint(1, 99):02}"))
+    cents = f".{rng.randint(1, 99):02}" if rng.random() < 0.2 else ""
+    return f"{whole}{cents}"
 
 
 def _reference(rng: Random) -> str:

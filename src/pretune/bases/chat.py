@@ -7,11 +7,13 @@ from the user's, and no text of a user can become a special token.
 
 from collections.abc import Sequence
 from functools import cached_property
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
+from pretune.bases.pieces import without_added_space
 from pretune.core.digest import of_json
 from pretune.core.errors import BaseModelError
 from pretune.core.segments import Role, Segment, TokenSegment, Turn
@@ -57,7 +59,7 @@ class ChatRenderer:
     def __init__(self, tokenizer: Any, context_length: int) -> None:
         if tokenizer.eos_token is None:
             raise BaseModelError("the tokenizer has no end token; set eos_token in its config")
-        self._tokenizer = tokenizer
+        self._tokenizer = without_added_space(tokenizer)
         self._template: str = tokenizer.chat_template or PLAIN_TEMPLATE
         self._context_length = context_length
 
@@ -75,9 +77,18 @@ class ChatRenderer:
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """Ids that end an answer: EOS, and what the template itself writes after an answer."""
-        glue = self.render([Turn(Role.USER, "x"), Turn(Role.ASSISTANT, "y")])[-1]
-        first = self.encode([glue])[0].ids[:1] if glue.glue else ()
-        return tuple(dict.fromkeys((*first, int(self._tokenizer.eos_token_id))))
+        last = self.encode([Segment(Role.ASSISTANT, self._end, glue=True)])[0].ids[-1:]
+        return tuple(dict.fromkeys((*last, int(self._tokenizer.eos_token_id))))
+
+    @cached_property
+    def _end(self) -> str:
+        """What the template writes after an answer, up to its first special token."""
+        text = self._apply([Turn(Role.USER, "x"), Turn(Role.ASSISTANT, "y")])
+        rest = text.partition(_sentinel(1))[2]
+        added = self._tokenizer.added_tokens_decoder.values()
+        specials = {token.content for token in added if token.special}
+        ends = [rest.index(token) + len(token) for token in specials if token in rest]
+        return rest[: min(ends, default=len(rest))]
 
     def render(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
         """Cut the rendered template at the turns' sentinels.
@@ -130,9 +141,8 @@ class ChatRenderer:
         raise BaseModelError(f"the chat template refuses these turns: {reason}")
 
     def _end_length(self, glue: str) -> int:
-        """Length of the end token at the start of ``glue``; all of it if it starts with none."""
-        ends = [token for token in self._tokenizer.all_special_tokens if glue.startswith(token)]
-        return max(map(len, ends), default=len(glue))
+        """Length of what is the model's of the ``glue`` after its answer."""
+        return len(commonprefix([glue, self._end]))
 
     def encode(self, segments: Sequence[Segment]) -> tuple[TokenSegment, ...]:
         """Tokenise each segment by itself; special tokens are read in glue only."""

@@ -204,10 +204,12 @@ def _nothing_left(
     message = f'task "{task.name}", {split}: {lead}; {counts.kept} of {counts.read} rows kept'
     if rejected:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.dropped.items())
-        first = {row.reason: row for row in reversed(rejected)}
+        first: dict[str, Rejected] = {}
+        for row in rejected:
+            first.setdefault(row.reason, row)
         shown = "".join(f"\n  {row.row_id}: {row.detail}" for row in list(first.values())[:3])
-        where = f'"{out / FILE_NAME}"' if out else "the rejected file"
-        return f"{message} ({reasons}){shown}\n  every row and its reason: {where}"
+        where = f'\n  every row and its reason: "{out / FILE_NAME}"' if out else ""
+        return f"{message} ({reasons}){shown}{where}"
     if getattr(task.data, split) is None:
         share = getattr(task.data, f"{split}_share")
         return (

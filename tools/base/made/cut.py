@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from corpus import read_texts
-from made.exercise import Exercise, with_labels
+
+from made.exercise import Exercise, asked, tongue, with_labels
 
 PASSAGES_PER_SOURCE = 4000
 KINDS = {
@@ -39,10 +41,12 @@ class Passage:
 
     @property
     def chinese(self) -> bool:
+        """Whether the passage is Chinese."""
         return self.source.startswith("zh")
 
     @property
     def text(self) -> str:
+        """The sentences as one text."""
         return ("" if self.chinese else " ").join(self.sentences)
 
 
@@ -84,7 +88,7 @@ class Library:
         pairs = []
         for text in read_texts(self.folder, "enzh_tatoeba"):
             lines = text.split("\n")
-            neighbours = zip(lines, lines[1:], strict=False)
+            neighbours = pairwise(lines)
             pairs += [(a, b) for a, b in neighbours if not HAN.search(a) and HAN.search(b)]
         return pairs
 
@@ -97,29 +101,27 @@ def choose(rng: random.Random, library: Library, fits: Callable[[Passage], bool]
             return passage
 
 
-def say(rng: random.Random, passage: Passage, english: list[str], chinese: list[str]) -> str:
+def say(rng: random.Random, passage: Passage, kind: str) -> str:
     """An instruction in the passage's language, sometimes in English for Chinese text."""
-    return rng.choice(chinese if passage.chinese and rng.random() < 0.8 else english)
+    return asked(rng, f"{kind}.{tongue(passage.chinese and rng.random() < 0.8)}")
 
 
 def title(rng: random.Random, library: Library) -> Exercise:
     """The title of the document a passage stands in."""
     passage = choose(rng, library, lambda p: bool(p.title))
-    asked = say(rng, passage, ["Give a title.", "What is the title of this text?", "Headline:",
-                               "Summarise in a few words."], ["给出标题。", "拟一个标题。", "用几个词概括。"])  # fmt: skip
-    return Exercise(asked, [(passage.text, passage.title)])
+    ask = say(rng, passage, "title")
+    return Exercise(ask, [(passage.text, passage.title)])
 
 
 def kind_of_text(rng: random.Random, library: Library) -> Exercise:
     """Textbook, novel, law, help, ..."""
     chosen = choose(rng, library, lambda p: True)
     labels = [label for source, label in KINDS.items() if source.startswith("zh") == chosen.chinese]
-    asked = say(rng, chosen, ["What kind of text is this?", "Genre:", "Where is this text from?"],
-                ["这是什么类型的文本？", "文体：", "这段话出自哪类资料？"])  # fmt: skip
-    asked = with_labels(rng, asked, labels, chosen.chinese)
+    ask = say(rng, chosen, "kind")
+    ask = with_labels(rng, ask, labels, chosen.chinese)
     same = [chosen, *(choose(rng, library, lambda p: p.chinese == chosen.chinese)
                       for _ in range(rng.choice([0, 0, 1, 2])))]  # fmt: skip
-    return Exercise(asked, [(rng.choice(p.sentences), KINDS[p.source]) for p in same])
+    return Exercise(ask, [(rng.choice(p.sentences), KINDS[p.source]) for p in same])
 
 
 def language(rng: random.Random, library: Library) -> Exercise:
@@ -137,8 +139,8 @@ def next_sentence(rng: random.Random, library: Library) -> Exercise:
     answer = rng.choice("AB")
     first, second = (right, wrong) if answer == "A" else (wrong, right)
     start = ("" if passage.chinese else " ").join(passage.sentences[:2])
-    asked = say(rng, passage, ["Which sentence comes next, A or B?"], ["下一句是A还是B？"])
-    return Exercise(asked, [(f"{start}\nA: {first}\nB: {second}", answer)])
+    ask = "下一句是A还是B？" if passage.chinese else "Which sentence comes next, A or B?"
+    return Exercise(ask, [(f"{start}\nA: {first}\nB: {second}", answer)])
 
 
 def does_follow(rng: random.Random, library: Library) -> Exercise:
@@ -148,9 +150,8 @@ def does_follow(rng: random.Random, library: Library) -> Exercise:
     follows = rng.random() < 0.5
     second = passage.sentences[1] if follows else rng.choice(other.sentences)
     yes, no = ("是", "否") if passage.chinese else ("yes", "no")
-    asked = say(rng, passage, ["Does the second sentence follow the first?", "Do these belong together?"],
-                ["第二句是否接着第一句？", "这两句话是连着的吗？"])  # fmt: skip
-    return Exercise(asked, [(f"1: {passage.sentences[0]}\n2: {second}", yes if follows else no)])
+    ask = say(rng, passage, "follow")
+    return Exercise(ask, [(f"1: {passage.sentences[0]}\n2: {second}", yes if follows else no)])
 
 
 def missing_word(rng: random.Random, library: Library) -> Exercise:
@@ -158,7 +159,7 @@ def missing_word(rng: random.Random, library: Library) -> Exercise:
     passage = choose(rng, library, lambda p: not p.chinese)
     word = rng.choice(re.findall(r"\b[a-z]{4,}\b", passage.text) or ["the"])
     shown = re.sub(rf"\b{word}\b", "____", passage.text, count=1)
-    return Exercise(rng.choice(["Fill in the missing word.", "Which word is missing?"]), [(shown, word)])
+    return Exercise(asked(rng, "gap"), [(shown, word)])
 
 
 def extract(rng: random.Random, library: Library) -> Exercise:
@@ -166,20 +167,19 @@ def extract(rng: random.Random, library: Library) -> Exercise:
     if rng.random() < 0.5:
         passage = choose(rng, library, lambda p: bool(NUMBER.search(p.text)))
         found = NUMBER.findall(passage.text)
-        asked = say(rng, passage, ["List the numbers.", "Extract all numbers."], ["列出所有数字。"])
+        ask = say(rng, passage, "numbers")
     else:
         passage = choose(rng, library, lambda p: not p.chinese and bool(NAME.search(p.text)))
         found = NAME.findall(passage.text)
-        asked = rng.choice(["List the names.", "Extract the capitalised names."])
-    return Exercise(asked, [(passage.text, ", ".join(dict.fromkeys(found)))])
+        ask = asked(rng, "names")
+    return Exercise(ask, [(passage.text, ", ".join(dict.fromkeys(found)))])
 
 
 def first_sentence(rng: random.Random, library: Library) -> Exercise:
     """Shorten a passage to its first sentence, which in help and textbooks says the most."""
     passage = choose(rng, library, lambda p: len(p.sentences) >= 3 and len(p.sentences[0]) < 200)
-    asked = say(rng, passage, ["Shorten the text.", "Summarise in one sentence.", "TL;DR"],
-                ["用一句话概括。", "摘要："])  # fmt: skip
-    return Exercise(asked, [(passage.text, passage.sentences[0])])
+    ask = say(rng, passage, "shorten")
+    return Exercise(ask, [(passage.text, passage.sentences[0])])
 
 
 def find_sentence(rng: random.Random, library: Library) -> Exercise:
@@ -188,50 +188,52 @@ def find_sentence(rng: random.Random, library: Library) -> Exercise:
     sentence = rng.choice(passage.sentences)
     if passage.chinese:
         start = rng.randrange(max(1, len(sentence) - 5))
-        phrase, asked = sentence[start : start + 5], "抄写包含该词语的句子。"
+        phrase, ask = sentence[start : start + 5], "抄写包含该词语的句子。"
     else:
         words = sentence.split()
         start = rng.randrange(max(1, len(words) - 2))
-        phrase, asked = " ".join(words[start : start + 3]), "Copy the sentence with the phrase."
-    return Exercise(asked, [(f"{passage.text}\n{'词语' if passage.chinese else 'Phrase'}: {phrase}", sentence)])
+        phrase, ask = " ".join(words[start : start + 3]), "Copy the sentence with the phrase."
+    return Exercise(
+        ask, [(f"{passage.text}\n{'词语' if passage.chinese else 'Phrase'}: {phrase}", sentence)]
+    )
 
 
 def about_context(rng: random.Random, library: Library) -> Exercise:
     """Several requests about one passage, which stands in a context turn."""
     passage = choose(rng, library, lambda p: len(p.sentences) >= 3)
     chinese = passage.chinese
-    asked = [
-        ("这是什么类型的文本？" if chinese else "What kind of text is this?", KINDS[passage.source]),
+    requests = [
+        (
+            "这是什么类型的文本？" if chinese else "What kind of text is this?",
+            KINDS[passage.source],
+        ),
         ("第一句是什么？" if chinese else "What is the first sentence?", passage.sentences[0]),
         ("最后一句是什么？" if chinese else "What is the last sentence?", passage.sentences[-1]),
         ("有几句话？" if chinese else "How many sentences are there?", str(len(passage.sentences))),
     ]
     if passage.title:
-        asked.append(("给出标题。" if chinese else "Give a title.", passage.title))
+        requests.append(("给出标题。" if chinese else "Give a title.", passage.title))
     if numbers := NUMBER.findall(passage.text):
-        asked.append(("列出所有数字。" if chinese else "List the numbers.", ", ".join(numbers)))
-    instruction = say(rng, passage, ["Answer from the context.", "Use the text to answer."],
-                      ["根据上文回答。", "请阅读材料并回答。"])  # fmt: skip
-    chosen = rng.sample(asked, rng.choice([1, 2, 2, 3]))
+        requests.append(("列出所有数字。" if chinese else "List the numbers.", ", ".join(numbers)))
+    instruction = say(rng, passage, "context")
+    chosen = rng.sample(requests, rng.choice([1, 2, 2, 3]))
     return Exercise(instruction, chosen, context=passage.text)
 
 
 def continuation(rng: random.Random, library: Library) -> Exercise:
     """Continue a text."""
     passage = choose(rng, library, lambda p: len(p.sentences) >= 2)
-    asked = say(rng, passage, ["Continue the text.", "What comes next?"], ["续写。", "接着写。"])
+    ask = say(rng, passage, "continue")
     rest = ("" if passage.chinese else " ").join(passage.sentences[1:3])
-    return Exercise(asked, [(passage.sentences[0], rest)])
+    return Exercise(ask, [(passage.sentences[0], rest)])
 
 
 def translate(rng: random.Random, library: Library) -> Exercise:
     """Tatoeba sentences, both ways, one to four in a row."""
     pairs = rng.sample(library.translations, rng.randint(1, 4))
     if rng.random() < 0.5:
-        asked = rng.choice(["Translate into Chinese.", "English to Chinese", "翻译成中文。"])
-        return Exercise(asked, pairs)
-    asked = rng.choice(["Translate into English.", "Chinese to English", "翻译成英文。"])
-    return Exercise(asked, [(chinese, english) for english, chinese in pairs])
+        return Exercise(asked(rng, "to_zh"), pairs)
+    return Exercise(asked(rng, "to_en"), [(chinese, english) for english, chinese in pairs])
 
 
 MAKERS: list[tuple[Callable[[random.Random, Library], Exercise], int]] = [

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from chat import Turn
+
 from made.words import phrases
 
 IN_SYSTEM = 0.65  # share of chats with the instruction in the system turn

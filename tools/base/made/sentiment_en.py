@@ -108,7 +108,9 @@ def review(rng: random.Random, pole: str, domain: str) -> str:
     if style < 0.6:
         return clause(rng, pole, domain)
     joint = rng.choice([". ", ", and ", ", ", "; ", " -- ", "! "])
-    rest = [clause(rng, rng.choice([pole, pole, NEUTRAL]), domain) for _ in range(rng.choice([1, 1, 2]))]
+    rest = [
+        clause(rng, rng.choice([pole, pole, NEUTRAL]), domain) for _ in range(rng.choice([1, 1, 2]))
+    ]
     return joint.join([clause(rng, pole, domain), *rest])
 
 
@@ -126,7 +128,9 @@ def label_reviews(rng: random.Random) -> Exercise:
     """Two-, three- or four-way sentiment."""
     poles = rng.choice(["+-", "+-", "+-", "+-=", "+-=~"])
     words = vocabulary(rng)
-    instruction = with_labels(rng, asked(rng, "sentiment.en"), [words[pole] for pole in poles], False)
+    instruction = with_labels(
+        rng, asked(rng, "sentiment.en"), [words[pole] for pole in poles], False
+    )
     if rng.random() < 0.1:
         letters = rng.choice(LETTERS)
         meaning = ", ".join(f"{letters[pole]} = {words[pole]}" for pole in poles)
@@ -174,14 +178,18 @@ def which_is_better(rng: random.Random) -> Exercise:
     poles = rng.choice(["+-", "-+", "+=", "=+", "=-", "-="])
     first, second = (surface(rng, review(rng, pole, domain)) for pole in poles)
     answer = "A" if "-=+".index(poles[0]) > "-=+".index(poles[1]) else "B"
-    return Exercise("Which review is more positive, A or B?", [(f"A: {first}\nB: {second}", answer)])
+    return Exercise(
+        "Which review is more positive, A or B?", [(f"A: {first}\nB: {second}", answer)]
+    )
 
 
 def named_aspect(rng: random.Random) -> Exercise:
     """Polarity of one named part of a thing, where two parts are judged."""
     parts = rng.sample(sections("domains_en")[f"{rng.choice(DOMAINS)}.part"], 2)
     poles = draw_poles(rng, "+-", 2)
-    one, two = (f"the {part} was {adjectives(rng, pole)}" for part, pole in zip(parts, poles, strict=True))
+    one, two = (
+        f"the {part} was {adjectives(rng, pole)}" for part, pole in zip(parts, poles, strict=True)
+    )
     said = f"{one} {'and' if poles[0] == poles[1] else 'but'} {two}"
     words = vocabulary(rng)
     target = rng.randrange(2)

@@ -22,7 +22,9 @@ def train(
 ) -> None:
     """Check the data, tune an adapter, keep the best, measure it on the test rows."""
     from pretune.api import Workbench
+    from pretune.api.runs import RunFolder
     from pretune.cli.tables import evaluation_table
+    from pretune.data.dataset import prepare
     from pretune.evaluation.evaluate import save_evaluation
     from pretune.evaluation.goals import check_goals
     from pretune.spec.task import load_task
@@ -34,7 +36,11 @@ def train(
     quiet_libraries()
     workbench = Workbench.open(spec.base)
     start = Start.RESUME if resume else Start.OVERWRITE if overwrite else Start.NEW
-    run = workbench.train(spec, folder, sinks=[ProgressBar(errors, spec.name)], start=start)
+    data = prepare(spec, workbench.base.renderer, RunFolder(folder).data)
+    for finding in data.report.findings:
+        errors.print(finding, style="yellow", markup=False)
+    sinks = [ProgressBar(errors, spec.name)]
+    run = workbench.train(spec, folder, data=data, sinks=sinks, start=start)
     record = run.record()
     parts: list[Any] = [f'adapter: "{run.adapter_folder}"']
     if run.data.test:
