@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretune.core.records import TokenExample
-from pretune.core.segments import Role, TokenSegment
-from pretune.data.splits import Split, position, split_of, stable_sample
+from pretune.data.splits import Split, position, split_of
 
 SHARES = {Split.VALIDATION: 0.1, Split.TEST: 0.2}
 
@@ -34,14 +32,3 @@ def test_another_validation_share_leaves_the_test_rows(key, share, other):
 def test_nothing_is_cut_without_shares(key):
     assert split_of(key, {}) is Split.TRAIN
     assert 0 <= position(key) < 1
-
-
-def test_sample_keeps_the_order_and_most_of_its_rows_when_rows_are_added():
-    rows = [TokenExample(f"f:{i}", (TokenSegment(Role.USER, (i,)),)) for i in range(400)]
-    assert stable_sample(rows, 500) == rows
-    few, more = stable_sample(rows[:300], 100), stable_sample(rows, 100)
-    assert len(few) == len(more) == 100
-    assert few == [row for row in rows if row in few]
-    # Of the 100 chosen among 400, three in four are expected among the first 300, and those were
-    # chosen before.
-    assert len([row for row in more if row in few]) == len([r for r in more if r in rows[:300]])

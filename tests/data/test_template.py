@@ -103,6 +103,17 @@ def test_references(cell, references):
     assert render(spec, q="x", a="A", references=cell).references == references
 
 
+def test_what_is_right_for_a_label_is_its_words():
+    example = render(task(LABELLED), text="x", label="low", references=["something else"])
+    assert example.references == ("not urgent",)
+
+
+def test_a_message_may_hold_text_and_calls():
+    said = {"role": "assistant", "content": "Wait. ", "tool_calls": [{"f": 1}]}
+    example = render(task(CHAT), messages=[{"role": "user", "content": "U"}, said])
+    assert example.turns[-1].text == 'Wait. [{"f": 1}]'
+
+
 def test_empty_system_and_context_are_left_out():
     template = {"context": "{doc}", "user": "{text}", "target": "{label}"}
     example = render(task(LABELLED, template=template), doc="", text="x", label="low")

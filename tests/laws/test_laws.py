@@ -47,7 +47,7 @@ def test_law_1_decode_is_the_base(base, adapter, set_up):
     cache, base_cache = new_cache(base), new_cache(base)
     reference.prefill(tuned, cache)
     reference.prefill(plain, base_cache)
-    own = adapter.method.virtual_tokens
+    own = adapter.config.virtual_tokens
     assert differs(kv(cache)[:, :, :, own:], kv(base_cache)), "the adapter writes no other cache"
     if adapter.scope is Scope.ALL:
         same = copy.deepcopy(cache)
@@ -66,7 +66,7 @@ def test_law_2_train_is_serve(base, adapter, set_up):
     longer = segments_of(base, *TURNS, Turn(Role.TARGET, "It is 4% a year."))
     examples = [TokenExample("x:1", segments), TokenExample("x:2", longer)]
     mounted = setup.injection["a"]
-    batch = collate(examples, mounted.scope, mounted.method.virtual_tokens, pad_id=0)
+    batch = collate(examples, mounted.scope, mounted.method.config.virtual_tokens, pad_id=0)
     with torch.no_grad(), setup.injection.routed(routing_of(batch, mounted)):
         trained = target_logits(setup.injection, batch)
     for row, example in enumerate(examples):

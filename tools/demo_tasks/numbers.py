@@ -34,9 +34,14 @@ def days(rng: Random) -> str:
     return f"{rng.randint(2, 14)} {rng.choice(('business days', 'days', 'working days'))}"
 
 
-def rate(rng: Random) -> str:
-    """A percentage under 20, such as "2.5%"."""
-    return f"{rng.randint(0, 18)}.{rng.choice((1, 25, 4, 5, 75, 9))}%"
+def low_rate(rng: Random) -> str:
+    """A charge or interest in percent, such as "2.5%"."""
+    return _rate(rng, 0, 4)
+
+
+def high_rate(rng: Random) -> str:
+    """What borrowing costs in percent, such as "11.25%"."""
+    return _rate(rng, 7, 18)
 
 
 def date(rng: Random) -> str:
@@ -52,6 +57,14 @@ def rise(rng: Random) -> dict[str, str]:
     high = round(low * rng.uniform(1.2, 2.6), 1)
     form = rng.choice(("${}m", "{} million euros", "EUR {} million", "${} million", "£{}m"))
     return {"lo": form.format(low), "hi": form.format(high)}
+
+
+def _rate(rng: Random, least: int, most: int) -> str:
+    return f"{rng.randint(least, most)}.{rng.choice((1, 25, 4, 5, 75, 9))}%"
+
+
+def _small_fee(rng: Random) -> str:
+    return rng.choice(_CURRENCY).format(_plain(rng, 2, 45))
 
 
 def _plain(rng: Random, least: int, most: int) -> str:
@@ -83,6 +96,7 @@ def _clock_zh(rng: Random) -> str:
 
 MADE: dict[str, Callable[[Random], str]] = {
     "amount": small_amount,
+    "small_fee": _small_fee,
     "other_amount": payment_amount,
     "date": date,
     "other_date": date,

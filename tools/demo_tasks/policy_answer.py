@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from demo_tasks.grammar import Grammar
-from demo_tasks.numbers import days, fee, limit, rate
+from demo_tasks.numbers import days, fee, high_rate, limit, low_rate
 from demo_tasks.parts import Part
 from demo_tasks.rows import DemoTask, Row
 
@@ -24,9 +24,9 @@ _TOPICS: dict[str, Callable[[Random], str]] = {
     "transfer_days": days,
     "card_days": days,
     "closing_days": days,
-    "exchange_rate": rate,
-    "overdraft_rate": rate,
-    "savings_rate": rate,
+    "exchange_rate": low_rate,
+    "overdraft_rate": high_rate,
+    "savings_rate": low_rate,
 }
 
 

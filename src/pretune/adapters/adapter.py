@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
 from safetensors.torch import save
 
 from pretune.adapters.method import Method, Weights
 from pretune.adapters.registry import build_method
 from pretune.bases import Base
-from pretune.bases.anatomy import Site
 from pretune.core.digest import SHORT, of_bytes, of_json
 from pretune.core.errors import AdapterError
 from pretune.core.scope import SCOPE_VERSION, Scope
@@ -82,18 +82,19 @@ class Adapter:
                     f"{_few(sites)}"
                 )
             grouped[place][part] = value
-        for site in sites.values():
-            _check_shapes(site, grouped[site.name], self._expected(site))
+        _check_shapes(self.weights, self._expected(base))
         self._check_effect()
         return grouped
 
-    def _expected(self, site: Site) -> Weights:
-        import torch
-
+    def _expected(self, base: Base) -> Weights:
+        """What the method saves before training: the names and shapes that are right."""
         generator = torch.Generator().manual_seed(0)
-        names = {name.rpartition(".")[2] for name in self.weights}
-        start = self.method.start(site, generator)
-        return {part: value for part, value in start.items() if part in names}
+        start = {
+            f"{site.name}.{part}": value
+            for site in self.method.sites(base.anatomy)
+            for part, value in self.method.start(site, generator).items()
+        }
+        return self.method.bake(base.anatomy, start)
 
     def _check_base(self, base: Base) -> None:
         if self.base_digest != base.digest:
@@ -120,16 +121,16 @@ class Adapter:
             )
 
 
-def _check_shapes(site: Site, weights: Weights, expected: Weights) -> None:
+def _check_shapes(weights: Weights, expected: Weights) -> None:
     if missing := sorted(set(expected) - set(weights)):
-        raise AdapterError(f'weight "{site.name}.{missing[0]}" is missing; the file is incomplete')
+        raise AdapterError(f'weight "{missing[0]}" is missing; the file is incomplete')
     if surplus := sorted(set(weights) - set(expected)):
-        raise AdapterError(f'weight "{site.name}.{surplus[0]}" is not one of this method')
-    for part, value in weights.items():
-        if value.shape != expected[part].shape:
+        raise AdapterError(f'weight "{surplus[0]}" is not one of this method')
+    for name, value in weights.items():
+        if value.shape != expected[name].shape:
             raise AdapterError(
-                f'weight "{site.name}.{part}" has shape {tuple(value.shape)}, expected '
-                f"{tuple(expected[part].shape)}"
+                f'weight "{name}" has shape {tuple(value.shape)}, expected '
+                f"{tuple(expected[name].shape)}"
             )
 
 

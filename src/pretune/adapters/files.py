@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load
 
@@ -109,7 +109,9 @@ def load_adapter(folder: Path) -> Adapter:
             template_digest=identity["template"],
             notes=manifest["notes"],
         )
-    except (KeyError, TypeError, ValidationError, SafetensorError) as error:
+    except AdapterError:
+        raise
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise AdapterError(f'adapter "{folder}" is damaged: {error}') from error
     if adapter.digest != manifest["digest"]:
         raise AdapterError(f'manifest "{folder / MANIFEST}" was altered: its digest does not match')

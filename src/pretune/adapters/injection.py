@@ -45,7 +45,7 @@ class Mounted:
 
     def lay_out(self, segments: Sequence[TokenSegment]) -> Layout:
         """The token sequence of a request of this adapter."""
-        return lay_out(segments, self.scope, self.method.virtual_tokens)
+        return lay_out(segments, self.scope, self.method.config.virtual_tokens)
 
 
 class Injection:

@@ -34,11 +34,6 @@ class Method(ABC, Generic[C]):
     def __init__(self, config: C) -> None:
         self.config = config
 
-    @property
-    def virtual_tokens(self) -> int:
-        """How many virtual tokens a request of this adapter carries."""
-        return 0
-
     @abstractmethod
     def sites(self, anatomy: Anatomy) -> tuple[Site, ...]:
         """The sites whose output the method changes."""

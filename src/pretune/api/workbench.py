@@ -14,7 +14,7 @@ from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import TUNED, tuning
 from pretune.api.runs import RunFolder
 from pretune.bases import Base, load_base
-from pretune.core.digest import of_bytes
+from pretune.core.digest import of_json
 from pretune.core.errors import DataError
 from pretune.core.files import write_atomic
 from pretune.core.protocols import EventSink
@@ -251,6 +251,7 @@ def start_text(task: TaskSpec) -> str | None:
 
 
 def sample(examples: Sequence[TokenExample], most: int) -> list[TokenExample]:
-    """At most ``most`` of ``examples``, the same ones whatever else the split holds."""
-    ranked = sorted(examples, key=lambda example: of_bytes(example.row_id.encode()))
-    return ranked[:most]
+    """At most ``most`` of ``examples``, chosen by content: the same whatever else there is."""
+    if len(examples) <= most:
+        return list(examples)
+    return sorted(examples, key=lambda one: of_json([s.ids for s in one.segments]))[:most]

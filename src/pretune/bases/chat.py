@@ -7,7 +7,6 @@ from the user's, and no text of a user can become a special token.
 
 from collections.abc import Sequence
 from functools import cached_property
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +141,7 @@ class ChatRenderer:
 
     def _end_length(self, glue: str) -> int:
         """Length of what is the model's of the ``glue`` after its answer."""
-        return len(commonprefix([glue, self._end]))
+        return len(self._end) if glue.startswith(self._end) else 0
 
     def encode(self, segments: Sequence[Segment]) -> tuple[TokenSegment, ...]:
         """Tokenise each segment by itself; special tokens are read in glue only."""

@@ -1,10 +1,8 @@
 """Stable splits: a row's split depends on its own content only, so new rows never move others."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
-
-from pretune.core.records import TokenExample
 
 
 class Split(StrEnum):
@@ -34,10 +32,3 @@ def split_of(key: str, shares: Mapping[Split, float]) -> Split:
     if place < test + shares.get(Split.VALIDATION, 0.0):
         return Split.VALIDATION
     return Split.TRAIN
-
-
-def stable_sample(examples: Sequence[TokenExample], count: int) -> list[TokenExample]:
-    """At most ``count`` of ``examples``, in their order, chosen by content: new rows oust few."""
-    places = [position(repr([s.ids for s in example.segments])) for example in examples]
-    chosen = sorted(range(len(examples)), key=lambda i: (places[i], i))[:count]
-    return [examples[i] for i in sorted(chosen)]

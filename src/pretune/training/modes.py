@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from pretune.adapters.matrices import is_quantized
 from pretune.bases import Base
+from pretune.core.errors import TrainingError
 
 
 @contextmanager
@@ -20,32 +23,40 @@ def trainable(base: Base, *, gradient_checkpointing: bool) -> Iterator[None]:
     - a block recomputes its activations (its submodules, with their dropout, stay in ``eval``);
     - a 4-bit layer keeps the layout that has gradients: on CPUs with AVX512-BF16 it would repack
       its weights for inference, and later backward passes would lose their gradient in silence.
+
+    Raises:
+        TrainingError: activations are to be recomputed, and the base has no blocks that can.
     """
-    kinds = [m for m in base.model.modules() if _is_told(m, gradient_checkpointing)]
-    before = [module.training for module in kinds]
-    for module in kinds:
-        if is_packable(module):
-            module.state_dict()  # bitsandbytes brings back the layout of training for this
-        module.training = True
-    if gradient_checkpointing:
-        base.model.gradient_checkpointing_enable(
-            gradient_checkpointing_kwargs={"use_reentrant": False}
+    blocks = [
+        module
+        for module in base.model.modules()
+        if isinstance(module, GradientCheckpointingLayer) and gradient_checkpointing
+    ]
+    if gradient_checkpointing and not blocks:
+        raise TrainingError(
+            f'base "{base.name}" has no blocks that can recompute their activations; '
+            "set gradient_checkpointing: false"
         )
+    packable = [module for module in base.model.modules() if _is_packable(module)]
+    before = [module.training for module in (*blocks, *packable)]
+    for module in packable:
+        module.state_dict()  # for this bitsandbytes brings back the layout of training
+    for module in blocks:
+        module.gradient_checkpointing = True
+        # Nothing is random in an eval block, so there is no random state to bring back.
+        module._gradient_checkpointing_func = partial(  # type: ignore[assignment]
+            checkpoint, use_reentrant=False, preserve_rng_state=False
+        )
+    for module in (*blocks, *packable):
+        module.training = True
     try:
         yield
     finally:
-        if gradient_checkpointing:
-            base.model.gradient_checkpointing_disable()
-        for module, training in zip(kinds, before, strict=True):
+        for module in blocks:
+            module.gradient_checkpointing = False
+        for module, training in zip((*blocks, *packable), before, strict=True):
             module.training = training
 
 
-def is_packable(module: torch.nn.Module) -> bool:
-    """Whether the layer is a 4-bit one."""
-    return isinstance(getattr(module, "weight", None), torch.Tensor) and is_quantized(module)
-
-
-def _is_told(module: torch.nn.Module, gradient_checkpointing: bool) -> bool:
-    if isinstance(module, GradientCheckpointingLayer):
-        return gradient_checkpointing
-    return is_packable(module)
+def _is_packable(module: nn.Module) -> bool:
+    return isinstance(getattr(module, "weight", None), Tensor) and is_quantized(module)

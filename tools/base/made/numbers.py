@@ -44,7 +44,7 @@ def word_problem(rng: random.Random) -> Exercise:
             ),
             (f"There are {b} bags with {a} {thing} in each. How many in all?", f"{a} * {b}", a * b),
             (
-                f"{who} shares {a * b} {thing} with {b} friends. How many each?",
+                f"{who} deals out {a * b} {thing} to {b} friends. How many each?",
                 f"{a * b} / {b}",
                 a,
             ),

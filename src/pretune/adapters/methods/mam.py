@@ -17,11 +17,6 @@ from pretune.spec.methods import MamConfig
 class Mam(Method[MamConfig]):
     """The two parts act at different sites and know nothing of each other."""
 
-    @property
-    def virtual_tokens(self) -> int:
-        """The prefix positions."""
-        return self.config.length
-
     def sites(self, anatomy: Anatomy) -> tuple[Site, ...]:
         """Key and value layers for the prefix, FFNs for the bottleneck."""
         return (*prefix_sites(anatomy), *anatomy.ffns)

@@ -54,11 +54,6 @@ def write_prefix(prefix: Tensor, y: Tensor, rows: Rows) -> Tensor:
 class PrefixTuning(Method[PrefixTuningConfig]):
     """``prefix (length, width_out)`` per site; optionally trained through a small network."""
 
-    @property
-    def virtual_tokens(self) -> int:
-        """The prefix positions."""
-        return self.config.length
-
     def sites(self, anatomy: Anatomy) -> tuple[Site, ...]:
         """The layers that write keys or values."""
         return prefix_sites(anatomy)

@@ -16,11 +16,6 @@ from pretune.spec.methods import PromptTuningConfig
 class PromptTuning(Method[PromptTuningConfig]):
     """``soft (length, hidden)`` stands where the virtual tokens' embeddings would."""
 
-    @property
-    def virtual_tokens(self) -> int:
-        """The soft tokens."""
-        return self.config.length
-
     def sites(self, anatomy: Anatomy) -> tuple[Site, ...]:
         """The input embedding."""
         return (anatomy.embedding,)

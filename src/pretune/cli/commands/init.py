@@ -34,7 +34,7 @@ def init(
         first = next((f": {row.row_id}: {row.detail}" for row in read), "")  # type: ignore[union-attr]
         raise DataError(f'"{data}" holds no readable rows{first}')
     where = Path(os.path.relpath(data, path.parent)).as_posix()
-    proposal = propose_task(rows, where, path.stem)
+    proposal = propose_task(rows, where, path.stem, encoding)
     write_atomic(path, proposal.yaml)
     shown = Syntax(proposal.yaml, "yaml", background_color="default")
     show({"path": str(path), "rows": len(rows), "yaml": proposal.yaml}, shown, as_json=as_json)

@@ -13,7 +13,7 @@ from pretune.training.objective import Loss, Objective, Piece
 
 
 def _collate(tunable: Tunable, rows: Sequence[TokenExample]) -> Piece:
-    batch = collate(rows, tunable.scope, tunable.method.virtual_tokens)
+    batch = collate(rows, tunable.scope, tunable.config.virtual_tokens)
     return Piece(batch, float(batch.target_tokens))
 
 

@@ -1,0 +1,83 @@
+"""Whole, masked and gathered rows are three ways to do the same."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from pretune.adapters.rows import IndexedRows, MaskedRows, WholeRows, rows_of
+
+CPU = torch.device("cpu")
+COUNT, WIDTH, RANK = 8, 4, 2
+
+masks = st.lists(st.booleans(), min_size=COUNT, max_size=COUNT).filter(any).map(torch.tensor)
+no_virtual = torch.full((COUNT,), -1)
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def kinds(mask: torch.Tensor) -> list:
+    """Every kind that can stand for ``mask``."""
+    found = [MaskedRows(None, mask[:, None]), IndexedRows(None, mask.nonzero().flatten())]
+    return [*found, WholeRows(None)] if mask.all() else found
+
+
+@given(masks)
+def test_kinds_agree(mask):
+    x, y = noise(COUNT, RANK), noise(COUNT, WIDTH, seed=1)
+    weight = noise(WIDTH, RANK, seed=2)
+    expected = y.clone()
+    for row in mask.nonzero().flatten().tolist():  # the obvious way
+        expected[row] += weight @ x[row]
+    for rows in kinds(mask):
+        h = rows.take(x)
+        assert_close(rows.add_product(y, h, weight), expected)
+        assert_close(rows.add(y, h @ weight.t()), expected)
+
+
+@given(masks)
+def test_values_of_more_axes(mask):
+    """A norm over heads acts on ``(N, heads, d)``."""
+    y = noise(COUNT, 3, WIDTH)
+    expected = torch.where(mask[:, None, None], y * 2, y)
+    for rows in kinds(mask):
+        assert_close(rows.add(y, rows.take(y)), expected)
+
+
+@given(masks)
+def test_not_a_number_stays_in_its_row(mask):
+    x = noise(COUNT, RANK)
+    x[~mask] = torch.nan
+    y = noise(COUNT, WIDTH)
+    weight = noise(WIDTH, RANK)
+    for rows in kinds(mask):
+        h = rows.take(x)
+        for result in (rows.add_product(y, h, weight), rows.add(y, h @ weight.t())):
+            assert result.isfinite().all()
+            assert torch.equal(result[~mask], y[~mask])
+
+
+@given(masks, masks)
+def test_virtual_rows_are_written(mask, is_virtual):
+    here = (mask & is_virtual).nonzero().flatten().tolist()
+    virtual = torch.where(is_virtual, is_virtual.cumsum(0) - 1, -1)
+    rows = rows_of(mask, virtual, CPU)
+    y, values = noise(COUNT, WIDTH), noise(COUNT, WIDTH, seed=1)
+    expected = y.clone()
+    for row in here:
+        expected[row] = values[virtual[row]]
+    if not here:
+        assert rows.virtual is None
+    else:
+        assert torch.equal(rows.virtual.write(y, values), expected)
+
+
+@pytest.mark.parametrize(
+    ("touched", "kind"), [(COUNT, WholeRows), (COUNT - 1, MaskedRows), (1, IndexedRows)]
+)
+def test_kind_follows_the_share(touched, kind):
+    mask = torch.arange(COUNT) < touched
+    assert type(rows_of(mask, no_virtual, CPU)) is kind
