@@ -48,12 +48,12 @@ def ours(base, adapter) -> torch.Tensor:
     """Logits of the real tokens of the prompt, ``(T, vocabulary)``."""
     injection = Injection(base)
     mounted = injection.mount("a", adapter)
-    layout = lay_out(segments_of(base, *TURNS), adapter.scope, mounted.method.virtual_tokens)
+    layout = lay_out(segments_of(base, *TURNS), adapter.scope, mounted.method.config.virtual_tokens)
     slots = torch.tensor([[mounted.slot if routed else NO_SLOT for routed in layout.routed]])
     with torch.no_grad(), injection.routed(Routing(slots, torch.tensor([layout.virtual]))):
         logits = base.model(torch.tensor([layout.ids])).logits[0]
     injection.unmount("a")
-    return logits[mounted.method.virtual_tokens :]
+    return logits[mounted.method.config.virtual_tokens :]
 
 
 def theirs(base, model) -> torch.Tensor:

@@ -57,7 +57,7 @@ def test_train_is_serve(family_base, family_adapter, set_up):
         TokenExample("x:2", segments_of(family_base, TURNS[2], Turn(Role.TARGET, "Four a year."))),
     ]
     mounted = setup.injection["a"]
-    batch = collate(examples, mounted.scope, mounted.method.virtual_tokens, pad_id=0)
+    batch = collate(examples, mounted.scope, mounted.method.config.virtual_tokens, pad_id=0)
     with torch.no_grad(), setup.injection.routed(routing_of(batch, mounted)):
         trained = target_logits(setup.injection, batch)
     for row, example in enumerate(examples):
@@ -117,7 +117,7 @@ def test_gradients_survive_checkpointing(name, family):
     def gradients() -> dict[str, torch.Tensor]:
         injection = Injection(base)
         with tuning(injection, CONFIGS[name], Scope.PROMPT, text="Say it.") as tunable:
-            length = tunable.method.virtual_tokens
+            length = tunable.config.virtual_tokens
             batch = collate(examples, Scope.PROMPT, length, pad_id=0)
             runs.clear()
             with injection.routed(routing_of(batch, tunable.mounted)):

@@ -112,7 +112,9 @@ def fine_tune(base: nn.Module, task: Task, args: argparse.Namespace, rate: float
         done = step / total
         optimiser.param_groups[0]["lr"] = rate * min(done / 0.05 + 0.01, (1 - done) / 0.95)
         start = starts[step % per_epoch]
-        loss = answer_loss(model, order[start : start + args.batch], task.tokenizer.pad_token_id)
+        batch = order[start : start + args.batch]
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = answer_loss(model, batch, task.tokenizer.pad_token_id)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

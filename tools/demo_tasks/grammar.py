@@ -16,7 +16,7 @@ from demo_tasks.parts import Part, fillers_of, patterns_of
 
 WORDS = Path(__file__).parent / "words"
 _HEAD = re.compile(r"\[(.+)\]")
-_BAR = re.compile(r"\|(?![^(]*\))")
+_BAR = re.compile(r"\|(?![^(]*\))")  # not the bar of a choice
 _CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 _SLOT = re.compile(r"\{([^{}]+)\}")

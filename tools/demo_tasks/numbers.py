@@ -1,14 +1,16 @@
 """Slots that are computed: amounts, dates, references. Each is drawn from a generator given."""
 
-from calendar import month_name
 from collections.abc import Callable
 from random import Random
 
-_MONTHS = [month for month in month_name if month]
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 _CURRENCY = ("${}", "{} USD", "EUR {}", "{} euros", "£{}", "CHF {}")
 
 
-def small_amount(rng: Random) -> str:
+def _small_amount(rng: Random) -> str:
     """What a customer writes, such as "$42.10"."""
     return rng.choice(_CURRENCY).format(_plain(rng, 3, 900))
 
@@ -86,7 +88,7 @@ def _percent(rng: Random) -> str:
 
 
 def _money_zh(rng: Random) -> str:
-    return f"{rng.choice((2, 3, 5, 8, 12, 20, 35, 48, 60, 90, 150, 300, 720))}万元"
+    return f"{rng.choice((8, 12, 20, 35, 48, 60, 90, 150, 300, 720, 1200, 2600))}万元"
 
 
 def _clock_zh(rng: Random) -> str:
@@ -95,8 +97,9 @@ def _clock_zh(rng: Random) -> str:
 
 
 MADE: dict[str, Callable[[Random], str]] = {
-    "amount": small_amount,
+    "amount": _small_amount,
     "small_fee": _small_fee,
+    "limit": limit,
     "other_amount": payment_amount,
     "date": date,
     "other_date": date,

@@ -49,7 +49,7 @@ def save_adapter(adapter: Adapter, root: Path) -> Path:
         StorageError: the disk is full or the folder cannot be written; nothing is left behind.
     """
     folder = root / adapter.digest[:SHORT]
-    if folder.exists() and read_manifest(folder)["digest"] == adapter.digest:
+    if folder.exists() and read_manifest(folder).get("digest") == adapter.digest:
         return folder
     with folder_atomic(folder) as draft:
         (draft / WEIGHTS).write_bytes(adapter.serialized)
@@ -107,13 +107,14 @@ def load_adapter(folder: Path) -> Adapter:
             weights=load(raw),
             base_digest=identity["base"],
             template_digest=identity["template"],
-            notes=manifest["notes"],
+            notes=dict(manifest["notes"]),
         )
+        named = manifest["digest"]
     except AdapterError:
         raise
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise AdapterError(f'adapter "{folder}" is damaged: {error}') from error
-    if adapter.digest != manifest["digest"]:
+    if adapter.digest != named:
         raise AdapterError(f'manifest "{folder / MANIFEST}" was altered: its digest does not match')
     return adapter
 

@@ -130,7 +130,11 @@ def _config(name: str, folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise BaseModelError(f'base "{name}" has no readable config.json: {error}') from error
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+    # Encoders such as BERT have a causal class too; what they were saved as tells them apart.
+    trained_as = config.architectures or ["Model"]
+    writes = any(name.endswith(("ForCausalLM", "Model")) for name in trained_as)
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    if not known or not writes or config.is_encoder_decoder:
         raise BaseModelError(
             f'base "{name}" is of type "{config.model_type}", not a decoder-only language model; '
             "use a Llama, Qwen, Mistral, Gemma, Phi, GPT-2 or GPT-NeoX model"
@@ -159,11 +163,18 @@ def _model(name: str, folder: Path, config: Any, precision: str, device: torch.d
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, with the name
             **options,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BaseModelError(f'base "{name}" cannot be loaded: {error}') from error
     model, notes = loaded
+    if notes["mismatched_keys"]:
+        weight, found, expected = min(notes["mismatched_keys"])
+        raise BaseModelError(
+            f'base "{name}" has weight "{weight}" of shape {tuple(found)}, its config.json says '
+            f"{tuple(expected)}; the folder mixes two models"
+        )
     if notes["missing_keys"]:
         missing = sorted(notes["missing_keys"])
         raise BaseModelError(
