@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from laws.cases import CONFIGS, make_adapter
 
 import pretune
+from laws.cases import CONFIGS, make_adapter
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter, manifest_of, read_manifest, save_adapter
 from pretune.bases.fakes import tiny_base

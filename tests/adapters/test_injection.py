@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from laws.cases import CONFIGS, TURNS, make_adapter, segments_of
 from torch.testing import assert_close
 
+from laws.cases import CONFIGS, TURNS, make_adapter, segments_of
 from pretune.adapters.injection import NO_SLOT, Injection, Routing
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import AdapterError, UnknownName

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from laws.cases import CONFIGS, make_adapter
 from torch import nn
 from torch.testing import assert_close
 from transformers.pytorch_utils import Conv1D
 
+from laws.cases import CONFIGS, make_adapter
 from pretune.adapters.matrices import bias_of, is_quantized, matrix_of, set_matrix
 from pretune.adapters.merge import check_mergeable, merge
 from pretune.bases.fakes import tiny_base
@@ -54,6 +54,16 @@ def test_four_bit_matrix_is_dequantised():
         assert_close(x @ matrix.t().float() + layer.bias, layer(x), rtol=1e-3, atol=1e-3)
     with pytest.raises(AdapterError, match=r'4-bit base cannot take a merge.*"fp32" or "bf16"'):
         set_matrix(layer, torch.zeros(32, 64))
+
+
+def test_four_bit_matrix_stays_the_same_after_use():
+    """bitsandbytes packs the weight in place for some CPUs at the first forward in eval mode."""
+    layer = four_bit().bfloat16().eval()
+    before = matrix_of(layer)
+    with torch.no_grad():
+        layer(torch.randn(3, 64, dtype=torch.bfloat16))
+    for _ in range(2):  # reading leaves the layer as it is
+        assert_close(matrix_of(layer), before, rtol=1e-2, atol=1e-2)
 
 
 def logits(base) -> torch.Tensor:

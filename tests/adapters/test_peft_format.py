@@ -6,10 +6,10 @@ import warnings
 
 import pytest
 import torch
-from laws.cases import CONFIGS, TURNS, make_adapter, segments_of
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+from laws.cases import CONFIGS, TURNS, make_adapter, segments_of
 from pretune.adapters.injection import NO_SLOT, Injection, Routing
 from pretune.adapters.peft_format import export_peft, import_peft
 from pretune.bases.fakes import tiny_base

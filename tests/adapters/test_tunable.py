@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from laws.cases import CONFIGS
 
+from laws.cases import CONFIGS
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import TUNED, tuning
 from pretune.bases.fakes import tiny_base

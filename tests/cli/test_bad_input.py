@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_nothing_half_written(run, task, tmp_path, monkeypatc
     ran = run("train", task)
     assert ran.code == StorageError.exit_code
     assert "No space left on device" in ran.err
-    left = [path for path in (tmp_path / "runs/desk/adapters").rglob("*")]
+    left = list((tmp_path / "runs/desk/adapters").rglob("*"))
     assert left == []
     monkeypatch.setattr("os.fsync", real)
     assert run("train", task, "--resume").code == 0

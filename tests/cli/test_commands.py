@@ -6,7 +6,19 @@ import json
 def test_help_is_quick_and_names_every_command(run):
     ran = run("--help")
     assert ran.code == 0
-    names = "init check train eval compare generate adapters merge import export demo".split()
+    names = [
+        "init",
+        "check",
+        "train",
+        "eval",
+        "compare",
+        "generate",
+        "adapters",
+        "merge",
+        "import",
+        "export",
+        "demo",
+    ]
     assert all(f"  {name} " in ran.out for name in names)
 
 

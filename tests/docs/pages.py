@@ -20,8 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pretune.evaluation import metrics
+from pretune.evaluation.metrics import metric
+
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MODULE = re.compile(r"# src/(pretune/[\w/]+)\.py\b")
@@ -96,8 +99,12 @@ class PageRun:
 
 @contextlib.contextmanager
 def running() -> Iterator[PageRun]:
-    run = PageRun()
+    """A page's run, of which nothing is left afterwards: no module, no registered metric."""
+    metrics.metric_names()  # every shipped metric registers before the list is copied
+    run, registered = PageRun(), list(metric._REGISTERED)
     try:
         yield run
     finally:
         run.close()
+        metric._REGISTERED[:] = registered
+        metrics._known.cache_clear()

@@ -9,18 +9,22 @@ from pydantic import TypeAdapter
 
 from docs.pages import ROOT, fences, running
 from laws import test_laws
-from laws.cases import make_adapter
+from laws.cases import make_adapter, segments_of
 from laws.conftest import Setup
 from pretune.adapters import files
 from pretune.adapters.injection import Injection
+from pretune.adapters.tunable import tuning
 from pretune.bases import Base
 from pretune.bases.fakes import tiny_base
+from pretune.core.records import TokenExample
 from pretune.core.scope import Scope
+from pretune.core.segments import Role, Turn
 from pretune.engine.batch import BatchEngine
 from pretune.engine.reference import Reference
 from pretune.evaluation import metrics
-from pretune.evaluation.metrics import metric
-from pretune.spec.methods import METHODS
+from pretune.spec.methods import METHODS, LoraConfig
+from pretune.spec.training import TrainSpec
+from pretune.training.loop import train
 
 PAGE = ROOT / "CONTRIBUTING.md"
 LAWS = [law for name, law in vars(test_laws).items() if name.startswith("test_law_")]
@@ -34,7 +38,6 @@ def host() -> Base:
 @pytest.fixture
 def example(monkeypatch):
     """The names that the page's pieces define, registered as the page says."""
-    monkeypatch.setattr(metric, "_REGISTERED", list(metric._REGISTERED))
     with running() as run:
         for fence in fences(PAGE, "python"):
             run.run(fence)
@@ -42,7 +45,6 @@ def example(monkeypatch):
         monkeypatch.setitem(METHODS, "ia3", config)
         monkeypatch.setattr(files, "_METHOD", TypeAdapter(config))
         yield run.names
-    metrics._known.cache_clear()
 
 
 def set_up(on: Base | None = None, **adapters) -> Setup:
@@ -72,6 +74,23 @@ def test_method_obeys(law, scope, example, tmp_path):
     adapter = make_adapter(host(), example["Ia3Config"](), scope)
     given = {"base": host(), "adapter": adapter, "set_up": set_up, "tmp_path": tmp_path}
     law(**{name: given[name] for name in inspect.signature(law).parameters})
+
+
+def test_objective_and_sink_train(example, tmp_path):
+    turns = (Turn(Role.USER, "Which rate?"), Turn(Role.TARGET, "4%"))
+    rows = [TokenExample(f"x:{n}", segments_of(host(), *turns)) for n in range(4)]
+    sink = example["Last"]()
+    with tuning(Injection(host()), LoraConfig(), Scope.PROMPT) as tunable:
+        train(
+            tunable,
+            rows,
+            TrainSpec(batch_size=2, epochs=1),
+            tmp_path,
+            objective=example["SMOOTH"],
+            sinks=[sink],
+        )
+    assert sink.step == 2
+    assert sink.values["loss"] > 0
 
 
 def test_metric_is_found_by_name(example):

@@ -22,7 +22,7 @@ SMALLEST = {
 }
 """What a page leaves out when it shows some keys of a task file."""
 
-KINDS = {"python", "console", "yaml", "text", "json", "diff", "mermaid", "markdown"}
+KINDS = {"", "python", "console", "yaml", "text", "json", "diff", "mermaid", "markdown"}
 
 
 def ids(fence: Fence) -> str:
@@ -119,6 +119,23 @@ def test_every_page_is_in_the_index():
     listed = set(_LINK.findall(index))
     pages = {str(p.relative_to(ROOT / "docs")) for p in PAGES if (ROOT / "docs") in p.parents}
     assert pages - {"index.md"} <= listed
+
+
+_NAMED = re.compile(r"`((?:[\w.]+/)+\w+\.py)(?:::(\w+))?`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_named_files_and_tests_exist(page):
+    """Source files in backticks, by their path here or inside the package."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    missing = []
+    for name, test in _NAMED.findall(prose):
+        homes = [home / name for home in (ROOT, ROOT / "src" / "pretune")]
+        if not any(home.is_file() for home in homes):
+            missing.append(name)
+        if test and f"def {test}(" not in (ROOT / name).read_text("utf-8"):
+            missing.append(f"{name}::{test}")
+    assert not missing
 
 
 @pytest.fixture

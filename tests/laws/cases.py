@@ -1,6 +1,5 @@
 """Every registered method x scope, and adapters of them whose weights really do something."""
 
-
 import torch
 
 from pretune.adapters.adapter import Adapter

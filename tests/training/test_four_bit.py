@@ -4,7 +4,6 @@ On CPUs with AVX512-BF16, bitsandbytes repacks an idle layer for inference, with
 """
 
 import pytest
-from training.cases_training import rows, run
 
 from pretune.adapters.injection import Injection
 from pretune.bases import load_base
@@ -13,6 +12,7 @@ from pretune.core.records import Request
 from pretune.engine.batch import BatchEngine
 from pretune.spec.training import TrainSpec
 from pretune.training.history import Validation
+from training.cases_training import rows, run
 
 
 @pytest.fixture
@@ -33,7 +33,6 @@ def test_measuring_in_between_changes_nothing(four_bit, tmp_path):
     )
     plain = run(tmp_path / "plain", spec, base=four_bit())
     base = four_bit()
-    measure()
     measured = run(tmp_path / "run", spec, base=base, validation=Validation(measure, "f1"))
     assert len(measured.measurements) == 6
     assert measured.curve == plain.curve

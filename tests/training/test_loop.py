@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from laws.cases import CONFIGS, VARIANTS
 from torch.testing import assert_close
-from training.cases_training import Recorder, rows, run
 
+from laws.cases import CONFIGS, VARIANTS
 from pretune.adapters.files import load_adapter, save_adapter
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import TUNED, tuning
@@ -26,6 +25,7 @@ from pretune.spec.training import TrainSpec
 from pretune.training.checkpoint import FILE_NAME
 from pretune.training.history import StopReason, Validation
 from pretune.training.loop import Start, train
+from training.cases_training import Recorder, rows, run
 
 SHORT = TrainSpec(epochs=2, batch_size=4, learning_rate=1e-2)
 """Six steps on twelve rows."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.cases_training import Recorder, rows, run
 
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import StorageError, TrainingError
@@ -22,6 +21,7 @@ from pretune.training.checkpoint import FILE_NAME, load_checkpoint
 from pretune.training.history import StopReason, Validation
 from pretune.training.loop import Start
 from pretune.training.sinks.jsonl import JsonLines
+from training.cases_training import Recorder, rows, run
 
 SPEC = TrainSpec(epochs=4, batch_size=4, micro_batch_size=2, learning_rate=1e-2, patience=9)
 """Twelve steps."""

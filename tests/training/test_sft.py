@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from training.cases_training import Recorder, rows, run
 
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import tuning
@@ -14,6 +13,7 @@ from pretune.spec.methods import LoraConfig
 from pretune.spec.training import TrainSpec
 from pretune.training.objectives import objective
 from pretune.training.objectives.sft import SFT
+from training.cases_training import Recorder, rows, run
 
 
 def padded(examples):

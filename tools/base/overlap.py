@@ -134,7 +134,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--tokens", type=Path, default=Path(".work/base/tokens"))
+    parser.add_argument(
+        "--tokens", type=Path, nargs="+", default=[Path(".work/base/tokens")], help="folders"
+    )
     parser.add_argument(
         "--tokenizer", type=Path, default=Path("src/pretune/bases/embedded/tokenizer.json")
     )
@@ -147,10 +149,11 @@ def main() -> None:
         "forbidden_short_lines": len(forbidden.short),
     }
     checked: dict[str, dict[str, int]] = {}
-    for name, documents in decoded_documents(args.tokens, args.tokenizer):
-        hits = sum(forbidden.hits(document) for document in documents)
-        checked[name] = {"documents": len(documents), "hits": hits}
-        print(name, checked[name], flush=True)
+    for folder in args.tokens:
+        for name, documents in decoded_documents(folder, args.tokenizer):
+            hits = sum(forbidden.hits(document) for document in documents)
+            checked[f"{folder.name}/{name}"] = {"documents": len(documents), "hits": hits}
+            print(name, len(documents), hits, flush=True)
     proof["checked"] = checked
     proof["hits_after"] = sum(entry["hits"] for entry in checked.values())
     args.out.write_text(json.dumps(proof, indent=1) + "\n")
