@@ -20,8 +20,8 @@ HEAD = """\
 
 <!-- Written by tools/docs.py from the program's own help; change it there. -->
 
-Results go to standard output, errors and progress to standard error. With `--json` both are JSON,
-and nothing else is on standard output. Commands reach the network only where a task file says
+Results go to standard output, errors and progress to standard error. With `--json` the result, or the
+error, is JSON. Commands reach the network only where a task file says
 `allow_download: true`.
 """
 
@@ -31,7 +31,7 @@ def page() -> str:
     os.environ["COLUMNS"] = str(WIDTH)
     program = typer.main.get_command(app)
     parts = [HEAD, *_help([], program)]
-    for name in program.list_commands(None):  # type: ignore[attr-defined,arg-type]
+    for name in program.list_commands(None):  # type: ignore[attr-defined]
         parts += [f"## `pretune {name}`\n", *_help([name], program)]
     parts += _exit_codes()
     return "\n".join(parts)

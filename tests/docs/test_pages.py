@@ -3,7 +3,6 @@
 import importlib
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -141,7 +140,6 @@ def test_named_files_and_tests_exist(page):
 @pytest.fixture
 def written(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.delitem(sys.modules, "docs", raising=False)
     return importlib.import_module("docs_matrix"), importlib.import_module("docs_commands")
 
 

@@ -1,4 +1,4 @@
-"""A 4-bit base that is measured between steps goes on being trained.
+"""A 4-bit base that is measured before and between steps is trained as one that is not.
 
 On CPUs with AVX512-BF16, bitsandbytes repacks an idle layer for inference, without gradients.
 """
@@ -22,7 +22,7 @@ def four_bit(tmp_path):
     return lambda: load_base(str(tmp_path / "base"), "nf4")
 
 
-def test_measuring_in_between_changes_nothing(four_bit, tmp_path):
+def test_measuring_changes_nothing(four_bit, tmp_path):
     def measure():
         engine = BatchEngine(Injection(base), base.renderer.end_ids)
         engine.generate([Request("r", rows(base, 1)[0].prompt, None, 2)])
@@ -33,6 +33,7 @@ def test_measuring_in_between_changes_nothing(four_bit, tmp_path):
     )
     plain = run(tmp_path / "plain", spec, base=four_bit())
     base = four_bit()
+    measure()
     measured = run(tmp_path / "run", spec, base=base, validation=Validation(measure, "f1"))
     assert len(measured.measurements) == 6
     assert measured.curve == plain.curve

@@ -22,27 +22,27 @@ def payment_amount(rng: Random) -> str:
 
 
 def fee(rng: Random) -> str:
-    """A small price, such as "$4.50"."""
-    return f"${rng.randint(1, 25)}" + rng.choice(("", "", ".50"))
+    """A small price, such as "$4"."""
+    return f"${rng.randint(1, 25)}"
 
 
 def limit(rng: Random) -> str:
     """A round sum, such as "$1500"."""
-    return f"${rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 15, 20, 25, 30)) * rng.choice((50, 100))}"
+    return f"${rng.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30)) * 100}"
 
 
 def days(rng: Random) -> str:
     """A waiting time, such as "3 business days"."""
-    return f"{rng.randint(2, 14)} {rng.choice(('business days', 'days', 'working days'))}"
+    return f"{rng.randint(2, 14)} {rng.choice(('business days', 'days'))}"
 
 
 def low_rate(rng: Random) -> str:
     """A charge or interest in percent, such as "2.5%"."""
-    return _rate(rng, 0, 4)
+    return _rate(rng, 1, 5)
 
 
 def high_rate(rng: Random) -> str:
-    """What borrowing costs in percent, such as "11.25%"."""
+    """What borrowing costs in percent, such as "11.5%"."""
     return _rate(rng, 7, 18)
 
 
@@ -62,7 +62,7 @@ def rise(rng: Random) -> dict[str, str]:
 
 
 def _rate(rng: Random, least: int, most: int) -> str:
-    return f"{rng.randint(least, most)}.{rng.choice((1, 25, 4, 5, 75, 9))}%"
+    return f"{rng.randint(least, most)}{rng.choice(('', '.5'))}%"
 
 
 def _small_fee(rng: Random) -> str:

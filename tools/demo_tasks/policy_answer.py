@@ -33,7 +33,7 @@ _TOPICS: dict[str, Callable[[Random], str]] = {
 def _source(part: Part, rng: Random) -> Iterator[Row]:
     speaker = _WORDS.speaker(part, rng)
     while True:
-        topics = rng.sample(list(_TOPICS), rng.choice((3, 3, 4)))
+        topics = rng.sample(list(_TOPICS), rng.choice((2, 3)))
         values = _different_values(topics, rng)
         asked, answer = rng.choice(topics), NOT_STATED
         if rng.random() < _NOT_STATED_SHARE:

@@ -1,31 +1,21 @@
 """The matrix and bias of a linear layer, whatever way it keeps them."""
 
-import copy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from pretune.bases.quantized import is_quantized
 from pretune.core.errors import AdapterError
-
-
-def is_quantized(module: nn.Module) -> bool:
-    """Whether the layer keeps its matrix in 4 bits."""
-    return hasattr(module.weight, "quant_state")
 
 
 def matrix_of(module: Any) -> Tensor:
     """The layer's matrix ``(out, in)``; a 4-bit one is dequantised."""
     if is_quantized(module):
-        from bitsandbytes.functional import _convert_weight_packed_for_cpu_inverse, dequantize_4bit
+        from bitsandbytes.functional import dequantize_4bit
 
-        data, state = module.weight.data, module.weight.quant_state
-        if getattr(state, "packing_format_for_cpu", False):
-            # The first forward in eval mode packs the weight in place for some CPUs, after which
-            # dequantising gives other numbers.
-            data, state = _convert_weight_packed_for_cpu_inverse(data, copy.copy(state))
-        matrix: Tensor = dequantize_4bit(data, state)
+        matrix: Tensor = dequantize_4bit(module.weight.data, module.weight.quant_state)
         return matrix
     weight: Tensor = module.weight.detach()
     return weight.t() if isinstance(module, Conv1D) else weight

@@ -8,6 +8,7 @@ import torch
 from pretune.bases.anatomy import dissect
 from pretune.bases.base import Base
 from pretune.bases.chat import ChatRenderer
+from pretune.bases.quantized import keep_layout
 from pretune.core.digest import of_file, of_json
 from pretune.core.errors import BaseModelError, MissingExtra
 from pretune.core.names import unknown
@@ -50,6 +51,7 @@ def load_base(
     model = _model(name, folder, config, precision, torch.device(device))
     model.requires_grad_(False)
     model.eval()
+    keep_layout(model)
     return Base(
         name=name,
         digest=of_json([_shape(config), [of_file(path) for path in weights]]),

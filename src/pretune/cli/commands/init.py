@@ -36,5 +36,5 @@ def init(
     where = Path(os.path.relpath(data, path.parent)).as_posix()
     proposal = propose_task(rows, where, path.stem, encoding)
     write_atomic(path, proposal.yaml)
-    shown = Syntax(proposal.yaml, "yaml", background_color="default")
+    shown = Syntax(proposal.yaml, "yaml", background_color="default", word_wrap=True)
     show({"path": str(path), "rows": len(rows), "yaml": proposal.yaml}, shown, as_json=as_json)
