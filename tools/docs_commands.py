@@ -1,6 +1,5 @@
 """docs/commands.md: every command's own help, and the exit codes, read from the program."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,15 +19,13 @@ HEAD = """\
 
 <!-- Written by tools/docs.py from the program's own help; change it there. -->
 
-Results go to standard output, errors and progress to standard error. With `--json` the result, or the
-error, is JSON. Commands reach the network only where a task file says
-`allow_download: true`.
+Results go to standard output, errors and progress to standard error. With `--json` the result, or
+the error, is JSON. Commands reach the network only where a task file says `allow_download: true`.
 """
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    os.environ["COLUMNS"] = str(WIDTH)
     program = typer.main.get_command(app)
     parts = [HEAD, *_help([], program)]
     for name in program.list_commands(None):  # type: ignore[attr-defined]
@@ -42,6 +39,7 @@ def _help(arguments: list[str], program: object) -> Iterator[str]:
         program,  # type: ignore[arg-type]
         [*arguments, "--help"],
         prog_name="pretune",
+        env={"COLUMNS": str(WIDTH)},
         terminal_width=WIDTH,
     )
     lines = [line.rstrip() for line in result.output.strip().splitlines()]

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import save_adapter
 from pretune.adapters.injection import Injection
@@ -16,7 +18,8 @@ from pretune.api.runs import RunFolder
 from pretune.bases import Base, load_base
 from pretune.core.digest import of_json
 from pretune.core.errors import DataError
-from pretune.core.files import write_atomic
+from pretune.core.events import Event
+from pretune.core.files import folder_lock, write_atomic
 from pretune.core.protocols import EventSink
 from pretune.core.records import Request, Row, TokenExample
 from pretune.data.dataset import TaskData, option_ids, prepare, prompt_of
@@ -29,7 +32,7 @@ from pretune.spec.base import BaseSpec
 from pretune.spec.dump import dump_task
 from pretune.spec.task import TaskSpec
 from pretune.training.history import Validation
-from pretune.training.loop import Start, train
+from pretune.training.loop import Start, check_new, train
 from pretune.training.result import TrainResult
 from pretune.training.sinks.jsonl import JsonLines
 from pretune.training.sinks.tensorboard import TensorBoard
@@ -92,8 +95,9 @@ class Workbench:
         self.engine = BatchEngine(self.injection, base.renderer.end_ids)
 
     @classmethod
-    def open(cls, spec: BaseSpec, device: str = "cpu") -> "Workbench":
-        """Load the base that a task names."""
+    def open(cls, spec: BaseSpec, device: str | None = None) -> "Workbench":
+        """Load the base that a task names, on ``device`` or the accelerator if there is one."""
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(
             load_base(
                 spec.name,
@@ -201,18 +205,34 @@ class Workbench:
                 with was another one.
         """
         run = RunFolder(folder)
-        data = data or prepare(task, self.base.renderer, run.data)
-        write_atomic(run.data / "report.json", json.dumps(data.report.to_dict(), indent=1) + "\n")
-        write_atomic(run.task, dump_task(task, folder))
+        with folder_lock(folder, "training"):
+            # Before anything is written: what another run left here must stay as it is.
+            if start is Start.NEW:
+                check_new(run.training)
+            data = data or prepare(task, self.base.renderer, run.data)
+            report = data.report.to_dict()
+            write_atomic(run.data / "report.json", json.dumps(report, indent=1) + "\n")
+            write_atomic(run.task, dump_task(task, folder))
+            for sink in sinks:
+                sink.emit(Event("data.report", values=report))
+            result = self._tune(task, run, data, sinks, start)
+            saved = save_adapter(result.adapter, run.adapters)
+            trained = TrainedRun(run, result.adapter, saved, result, data)
+            run.write_record(trained.record())
+        return trained
+
+    def _tune(
+        self,
+        task: TaskSpec,
+        run: RunFolder,
+        data: TaskData,
+        sinks: Sequence[EventSink],
+        start: Start,
+    ) -> TrainResult:
         logs = (JsonLines(run.log), TensorBoard(run.tensorboard))
-        with tuning(
-            self.injection,
-            task.method,
-            task.scope,
-            text=start_text(task),
-            seed=task.train.seed,
-        ) as tunable:
-            result = train(
+        text, seed = start_text(task), task.train.seed
+        with tuning(self.injection, task.method, task.scope, text=text, seed=seed) as tunable:
+            return train(
                 tunable,
                 data.train,
                 task.train,
@@ -222,10 +242,6 @@ class Workbench:
                 start=start,
                 notes={"task": task.name, "data": data.digest, "spec": task.digest()},
             )
-        saved = save_adapter(result.adapter, run.adapters)
-        trained = TrainedRun(run, result.adapter, saved, result, data)
-        run.write_record(trained.record())
-        return trained
 
     def _validation(self, task: TaskSpec, examples: Sequence[TokenExample]) -> Validation:
         """The task's own metrics on a stable sample, as served."""

@@ -17,11 +17,8 @@ from pretune.cli.commands import (
     merge,
     train,
 )
-from pretune.cli.output import report_error
+from pretune.cli.output import INTERRUPTED, report_error
 from pretune.core.errors import PretuneError
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     name="pretune",

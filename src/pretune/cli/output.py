@@ -11,6 +11,9 @@ from pretune.core.errors import PretuneError
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 """The option that every command with a readable result has."""
 

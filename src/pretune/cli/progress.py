@@ -1,4 +1,4 @@
-"""A progress bar on stderr for work that is counted in rows."""
+"""What long work shows on stderr beside its training bar."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pretune.cli.output import errors
+from pretune.core.events import Event
 
 
 @contextmanager
@@ -15,3 +16,13 @@ def counting(title: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
         bar = progress.add_task(title, total=None)
         yield lambda count: progress.update(bar, advance=count)
+
+
+class Findings:
+    """Shows what the data report found, before training starts."""
+
+    def emit(self, event: Event) -> None:
+        """Print the findings of a ``data.report``."""
+        if event.kind == "data.report":
+            for finding in event.values["findings"]:
+                errors.print(finding, style="yellow", markup=False)

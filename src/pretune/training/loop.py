@@ -52,6 +52,16 @@ class Start(StrEnum):
     OVERWRITE = "overwrite"
 
 
+def check_new(folder: Path) -> None:
+    """Raise BusyError if ``folder`` holds a training."""
+    if (found := load_checkpoint(folder)) is not None:
+        raise BusyError(
+            f'folder "{folder}" already holds a training '
+            f"({found.history.reason or 'not finished'}, step {found.history.step}); "
+            "resume it, overwrite it, or choose another folder"
+        )
+
+
 def train(
     tunable: Tunable,
     examples: Sequence[TokenExample],
@@ -144,14 +154,10 @@ class _Training:
         """Take up what ``folder`` holds, or start."""
         if start is Start.OVERWRITE and self.accelerator.is_main_process:
             (self.folder / FILE_NAME).unlink(missing_ok=True)
-        found = None if start is Start.OVERWRITE else load_checkpoint(self.folder)
+        if start is Start.NEW:
+            check_new(self.folder)
+        found = load_checkpoint(self.folder) if start is Start.RESUME else None
         if found is not None:
-            if start is Start.NEW:
-                raise BusyError(
-                    f'folder "{self.folder}" already holds a training '
-                    f"({found.history.reason or 'not finished'}, step {found.history.step}); "
-                    "resume it, overwrite it, or choose another folder"
-                )
             found.check(self.identity)
             self.history = found.history
             self.tunable.load(dict(found.tensors["parameters"]))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.syntax import Syntax
 
-from pretune.cli.output import AsJson, show
+from pretune.cli.output import AsJson, console, show
 
 
 def init(
@@ -37,4 +37,7 @@ def init(
     proposal = propose_task(rows, where, path.stem, encoding)
     write_atomic(path, proposal.yaml)
     shown = Syntax(proposal.yaml, "yaml", background_color="default", word_wrap=True)
+    if not console.is_terminal and not as_json:
+        typer.echo(proposal.yaml, nl=False)
+        return
     show({"path": str(path), "rows": len(rows), "yaml": proposal.yaml}, shown, as_json=as_json)

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
-from pretune.cli.output import AsJson, errors, quiet_libraries, show
+from pretune.cli.output import INTERRUPTED, AsJson, errors, quiet_libraries, show
+from pretune.cli.progress import Findings
+from pretune.core.protocols import EventSink
 
 
 def train(
@@ -22,12 +24,11 @@ def train(
 ) -> None:
     """Check the data, tune an adapter, keep the best, measure it on the test rows."""
     from pretune.api import Workbench
-    from pretune.api.runs import RunFolder
     from pretune.cli.tables import evaluation_table
-    from pretune.data.dataset import prepare
     from pretune.evaluation.evaluate import save_evaluation
     from pretune.evaluation.goals import check_goals
     from pretune.spec.task import load_task
+    from pretune.training.history import StopReason
     from pretune.training.loop import Start
     from pretune.training.sinks.progress import ProgressBar
 
@@ -36,11 +37,11 @@ def train(
     quiet_libraries()
     workbench = Workbench.open(spec.base)
     start = Start.RESUME if resume else Start.OVERWRITE if overwrite else Start.NEW
-    data = prepare(spec, workbench.base.renderer, RunFolder(folder).data)
-    for finding in data.report.findings:
-        errors.print(finding, style="yellow", markup=False)
-    sinks = [ProgressBar(errors, spec.name)]
-    run = workbench.train(spec, folder, data=data, sinks=sinks, start=start)
+    sinks: list[EventSink] = [Findings(), ProgressBar(errors, spec.name)]
+    run = workbench.train(spec, folder, sinks=sinks, start=start)
+    if run.result.reason is StopReason.INTERRUPTED:
+        errors.print(f'interrupted at step {run.result.steps}; go on with "--resume"')
+        raise typer.Exit(INTERRUPTED)
     record = run.record()
     parts: list[Any] = [f'adapter: "{run.adapter_folder}"']
     if run.data.test:
