@@ -53,6 +53,7 @@ def task_of(data: Path, name: str, method: str) -> TaskSpec:
             "template": {"system": INSTRUCTIONS[name], "user": "{text}", "target": "{label}"},
             "labels": labels,
             "metrics": ["accuracy", "macro_f1"],
+            "train": {"precision": "auto", "evaluation_rows": 250},
             **METHODS[method],
         },
         folder=data / name,

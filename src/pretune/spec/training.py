@@ -29,7 +29,9 @@ class TrainSpec(Strict):
     clip_norm: float = Field(
         1.0, gt=0, description="gradient norm above which a step is scaled down"
     )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="in which training computes")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32", description="in which products are computed; auto: bf16 where the device is fast"
+    )
     gradient_checkpointing: bool = Field(
         False, description="recompute activations in the backward pass: less memory, more time"
     )

@@ -23,6 +23,7 @@ from pretune.training.optimizer import (
     set_rate,
 )
 from pretune.training.plan import shares
+from pretune.training.precision import autocasts
 
 
 class Stepped(NamedTuple):
@@ -41,12 +42,12 @@ class _Trained(nn.Module):
     Autocast is entered here and not by Accelerate, whose precision is one for the whole process.
     """
 
-    def __init__(self, tunable: Tunable, objective: Objective, precision: str) -> None:
+    def __init__(self, tunable: Tunable, objective: Objective, autocast: bool) -> None:
         super().__init__()
         self.trained = nn.ParameterList(tunable.parameters.values())
         self._injection = tunable.injection
         self._objective = objective
-        self._autocast = precision == "bf16"
+        self._autocast = autocast
 
     def forward(self, piece: Piece) -> Loss:
         """The objective's sums; the routing is in force already."""
@@ -72,7 +73,7 @@ class Stepper:
         self._spec = spec
         self._plain = adamw(tunable, spec)
         self._module, self._optimizer = accelerator.prepare(
-            _Trained(tunable, objective, spec.precision),
+            _Trained(tunable, objective, autocasts(spec, tunable.injection.base.device)),
             self._plain,
             device_placement=[False, False],
         )
