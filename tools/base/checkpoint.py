@@ -64,8 +64,7 @@ def load(
     for kind, optimiser in optimisers.items():
         for key_and_name, value in under(tensors, kind).items():
             key, name = key_and_name.split(".", 1)
-            device = "cpu" if key == "step" else params[name].device
-            optimiser.state[params[name]][key] = value.to(device)
+            optimiser.state[params[name]][key] = value.to(params[name].device)
     return Progress(**json.loads(note["progress"]))
 
 

@@ -63,15 +63,18 @@ def write_tokens(path: Path, documents: list[str], tokenizer: Tokenizer) -> int:
 def prepare_source(
     args: argparse.Namespace, source: str, tokenizer: Tokenizer, forbidden: Forbidden
 ) -> dict[str, int]:
-    """Filter, shuffle and tokenise one source; returns its counts."""
-    texts = read_texts(args.corpus, source)
-    hits = [forbidden.hits(text) for text in texts]
-    kept = [render(source, text) for text, hit in zip(texts, hits, strict=True) if not hit]
+    """Render, filter, shuffle and tokenise one source; returns its counts.
+
+    What is checked is the rendered text: joining turns can make n-grams that the raw text lacks.
+    """
+    documents = [render(source, text) for text in read_texts(args.corpus, source)]
+    hits = [forbidden.hits(document) for document in documents]
+    kept = [document for document, hit in zip(documents, hits, strict=True) if not hit]
     random.Random(f"{args.seed} {source}").shuffle(kept)
     tokens = write_tokens(args.out / f"{source}.bin", kept, tokenizer)
     return {
-        "documents": len(texts),
-        "dropped": len(texts) - len(kept),
+        "documents": len(documents),
+        "dropped": len(documents) - len(kept),
         "hits_before": sum(hits),
         "tokens": tokens,
         "bytes": sum(len(text.encode()) for text in kept),
@@ -104,6 +107,7 @@ def main() -> None:
     parser.add_argument(
         "--tokenizer", type=Path, default=Path("src/pretune/bases/embedded/tokenizer.json")
     )
+    parser.add_argument("--sources", nargs="*", help="only these; default: all")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -111,11 +115,12 @@ def main() -> None:
     print("validation", prepare_validation(args, tokenizer), flush=True)
     forbidden = Forbidden(args.data)
     print(f"{forbidden.rows} rows hold {len(forbidden.grams)} n-grams", flush=True)
-    report = {}
-    for source in source_names(args.corpus):
+    report_file = args.out / "prepared.json"
+    report = json.loads(report_file.read_text()) if report_file.exists() else {}
+    for source in args.sources or source_names(args.corpus):
         report[source] = prepare_source(args, source, tokenizer, forbidden)
         print(source, report[source], flush=True)
-    (args.out / "prepared.json").write_text(json.dumps(report, indent=1) + "\n")
+    report_file.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

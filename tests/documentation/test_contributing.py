@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 from pydantic import TypeAdapter
 
-from docs.pages import ROOT, fences, running
+from documentation.pages import ROOT, fences, running
 from laws import test_laws
 from laws.cases import make_adapter, segments_of
 from laws.conftest import Setup

@@ -9,7 +9,7 @@ import click
 import pytest
 import typer
 
-from docs.pages import PAGES, ROOT, Fence, all_fences, fences, running
+from documentation.pages import PAGES, ROOT, Fence, all_fences, fences, running
 from pretune.cli.app import app
 from pretune.spec.task import parse_task
 from pretune.spec.yamlfile import parse_yaml
