@@ -155,7 +155,12 @@ def main() -> None:
             checked[f"{folder.name}/{name}"] = {"documents": len(documents), "hits": hits}
             print(name, len(documents), hits, flush=True)
     proof["checked"] = checked
-    proof["hits_after"] = sum(entry["hits"] for entry in checked.values())
+    proof["hits_after"] = {
+        folder.name: sum(
+            entry["hits"] for name, entry in checked.items() if name.startswith(f"{folder.name}/")
+        )
+        for folder in args.tokens
+    }
     args.out.write_text(json.dumps(proof, indent=1) + "\n")
     print(json.dumps({key: proof[key] for key in proof if key != "checked"}))
 

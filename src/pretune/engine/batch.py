@@ -19,8 +19,8 @@ Progress = Callable[[int], None]
 TOKENS_PER_BATCH = 8192
 """Most tokens, padding included, that one prefill holds."""
 
-LOGIT_ROWS = 4096
-"""Most rows whose logits exist at a time."""
+LOGIT_ROWS = 1024
+"""Most rows whose logits exist at a time; more would leave the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,10 +234,10 @@ class BatchEngine:
     def _edge_scores(self, hidden: Tensor, index: Tensor, trie: OptionTrie) -> Tensor:
         """Log-probability of the trie's edges, ``(b, E)``; ``index (b, 1 + nodes)`` are the rows
         of ``hidden`` that predict them."""
-        log_probs = self._head(hidden, index.flatten()).float().log_softmax(-1)
-        log_probs = log_probs.view(*index.shape, -1)
-        device = log_probs.device
-        return log_probs[:, trie.edge_from.to(device), trie.edge_token.to(device)]
+        logits = self._head(hidden, index.flatten()).float().view(*index.shape, -1)
+        start, token = trie.edge_from.to(logits.device), trie.edge_token.to(logits.device)
+        # Only the edges' logits are wanted: the softmax of all others is never written.
+        return logits[:, start, token] - logits.logsumexp(-1)[:, start]
 
 
 def _decode_routing(slots: Tensor) -> Routing:

@@ -58,7 +58,7 @@ class MethodConfig(Strict):
 class LoraConfig(MethodConfig):
     """Low-rank update of linear layers (Hu et al. 2021, arXiv 2106.09685)."""
 
-    learning_rate: ClassVar[float] = 2e-3
+    learning_rate: ClassVar[float] = 5e-3
 
     name: Literal["lora"] = "lora"
     rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
@@ -80,7 +80,7 @@ class LoraConfig(MethodConfig):
 class DoraConfig(MethodConfig):
     """LoRA with a trained magnitude per output (Liu et al. 2024, arXiv 2402.09353)."""
 
-    learning_rate: ClassVar[float] = 2e-3
+    learning_rate: ClassVar[float] = 5e-3
 
     name: Literal["dora"] = "dora"
     rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
@@ -98,7 +98,7 @@ class DoraConfig(MethodConfig):
 class BottleneckConfig(MethodConfig):
     """A small two-layer network beside or behind the FFN (Houlsby et al. 2019; PrAd-Adapter)."""
 
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 5e-3
 
     name: Literal["bottleneck"] = "bottleneck"
     rank: int = Field(32, ge=1, le=8192, description="width of the bottleneck")
@@ -110,7 +110,7 @@ class BottleneckConfig(MethodConfig):
 class MamConfig(MethodConfig):
     """Prefix and parallel bottleneck together (He et al. 2022, arXiv 2110.04366)."""
 
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 5e-3
 
     name: Literal["mam"] = "mam"
     rank: int = Field(32, ge=1, le=8192, description="width of the bottleneck")
@@ -127,7 +127,7 @@ class MamConfig(MethodConfig):
 class DireftConfig(MethodConfig):
     """One low-rank edit of the residual stream per layer (DiReFT, arXiv 2404.03592; PreFT)."""
 
-    learning_rate: ClassVar[float] = 2e-3
+    learning_rate: ClassVar[float] = 1e-2
 
     name: Literal["direft"] = "direft"
     rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
@@ -136,7 +136,7 @@ class DireftConfig(MethodConfig):
 class PrefixTuningConfig(MethodConfig):
     """Trained keys and values before the prompt, per layer (Li and Liang 2021)."""
 
-    learning_rate: ClassVar[float] = 5e-3
+    learning_rate: ClassVar[float] = 1e-2
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 
     name: Literal["prefix_tuning"] = "prefix_tuning"
@@ -156,7 +156,7 @@ class PrefixTuningConfig(MethodConfig):
 class PromptTuningConfig(MethodConfig):
     """Trained input embeddings before the prompt (Lester et al. 2021, arXiv 2104.08691)."""
 
-    learning_rate: ClassVar[float] = 1e-2
+    learning_rate: ClassVar[float] = 3e-2
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 
     name: Literal["prompt_tuning"] = "prompt_tuning"
@@ -173,7 +173,7 @@ class PromptTuningConfig(MethodConfig):
 class FullConfig(MethodConfig):
     """Every weight of the base, trained."""
 
-    learning_rate: ClassVar[float] = 5e-4
+    learning_rate: ClassVar[float] = 1e-3
     refused_scopes: ClassVar[dict[Scope, str]] = {
         Scope.PROMPT: _TWO_BASES,
         Scope.SUFFIX: _TWO_BASES,
