@@ -34,12 +34,12 @@ METHODS: dict[str, Mapping[str, Any]] = {
     "lora r=8, all tokens": {"method": {"name": "lora", "rank": 8}, "scope": "all"},
     "lora r=8, prompt": {"method": {"name": "lora", "rank": 8}},
     "lora r=32, prompt": {"method": {"name": "lora", "rank": 32, "alpha": 64}},
-    "dora r=8, prompt": {"method": {"name": "dora", "rank": 8}},
     "bottleneck r=32, prompt": {"method": "bottleneck"},
-    "mam r=32, prompt": {"method": "mam"},
-    "direft r=8, prompt": {"method": "direft"},
     "prefix tuning k=20": {"method": "prefix_tuning"},
     "prompt tuning k=20": {"method": "prompt_tuning"},
+    "dora r=8, prompt": {"method": {"name": "dora", "rank": 8}},
+    "mam r=32, prompt": {"method": "mam"},
+    "direft r=8, prompt": {"method": "direft"},
 }
 
 
@@ -138,8 +138,8 @@ def main() -> None:
         path = _result(args.out, name, method)
         write_atomic(path, json.dumps(run(args.data, name, method, path.parent), indent=1) + "\n")
         return
-    for name in INSTRUCTIONS:
-        for method in METHODS:
+    for method in METHODS:
+        for name in INSTRUCTIONS:
             if not _result(args.out, name, method).exists():
                 print(f"{name}: {method}", flush=True)
                 command = [sys.executable, __file__, "--data", str(args.data)]
