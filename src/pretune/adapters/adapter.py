@@ -126,10 +126,10 @@ def _check_shapes(weights: Weights, expected: Weights) -> None:
         raise AdapterError(f'weight "{missing[0]}" is missing; the file is incomplete')
     if surplus := sorted(set(weights) - set(expected)):
         raise AdapterError(f'weight "{surplus[0]}" is not one of this method')
-    for name, value in weights.items():
-        if value.shape != expected[name].shape:
+    for name in sorted(weights):
+        if weights[name].shape != expected[name].shape:
             raise AdapterError(
-                f'weight "{name}" has shape {tuple(value.shape)}, expected '
+                f'weight "{name}" has shape {tuple(weights[name].shape)}, expected '
                 f"{tuple(expected[name].shape)}"
             )
 
