@@ -4,7 +4,7 @@ Each run is a process of its own, so that its peak memory is its own, and a fini
 stop and start the study at will.
 
     python studies/first_look.py --data ../shared/data --out runs/first-look
-    python studies/first_look.py --table runs/first-look > docs/studies/first-look.md
+    python studies/first_look.py --table runs/first-look
 """
 
 import argparse
