@@ -1,8 +1,8 @@
 """Peak memory of training: LoRA and prompt-scope methods against full tuning, one base, one batch.
 
 Random float32 weights: 8 layers in the shape of Qwen2.5-0.5B, 32,000 tokens; two steps of 4 rows of
-128 tokens. Each method is a process of its own; what the libraries take before the base is loaded is
-subtracted, the base itself is not.
+128 tokens. Each method is a process of its own; what the libraries take before the base is loaded
+is subtracted, the base itself is not.
 
     python benchmarks/train_memory.py [--json]
 """
