@@ -37,7 +37,3 @@ class Full(Method[FullConfig]):
         own = {part: value.to(y.dtype) for part, value in weights.items()}
         tuned: Tensor = functional_call(site.module, own, (rows.take(x),))
         return rows.add(y, tuned - rows.take(y))
-
-    def merged(self, site: Site, weights: Mapping[str, Tensor], matrix: Tensor) -> Tensor:
-        """The tuned matrix itself."""
-        return weights["weight"]
