@@ -103,6 +103,32 @@ class IndexedRows(Rows):
         return self.add(y, h @ weight.t())
 
 
+@dataclass(frozen=True, eq=False)
+class SlicedRows(Rows):
+    """One run of rows, ``start`` to ``stop``, without gradients: changed where they stand.
+
+    The output of a site is nobody else's, so that neither a copy nor a scatter is needed: on a long
+    prompt those would cost more than the products.
+    """
+
+    start: int
+    stop: int
+
+    def take(self, values: Tensor) -> Tensor:
+        """A view."""
+        return values[self.start : self.stop]
+
+    def add(self, y: Tensor, delta: Tensor) -> Tensor:
+        """In place."""
+        y[self.start : self.stop] += delta
+        return y
+
+    def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
+        """One accumulating product, in place."""
+        y[self.start : self.stop].addmm_(h, weight.t())
+        return y
+
+
 def rows_of(mask: Tensor, virtual: Tensor, device: torch.device) -> Rows:
     """Rows for a flat ``mask (N,)`` of touched tokens and ``virtual (N,)`` indices (-1: none).
 
@@ -111,6 +137,10 @@ def rows_of(mask: Tensor, virtual: Tensor, device: torch.device) -> Rows:
     positions = (mask & (virtual >= 0)).nonzero().flatten()
     place = Virtual(positions.to(device), virtual[positions].to(device)) if len(positions) else None
     touched = int(mask.sum())
+    if not torch.is_grad_enabled() and touched:
+        start = int(mask.int().argmax())
+        if bool(mask[start : start + touched].all()):
+            return SlicedRows(place, start, start + touched)
     if touched == len(mask):
         return WholeRows(place)
     if touched >= _MASK_FROM * len(mask):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from pretune.core.sampling import GREEDY, Sampling
 from pretune.core.segments import TokenSegment, Turn
 
 
@@ -61,28 +62,47 @@ class TokenExample:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt for an engine. ``adapter`` names a mounted adapter; ``None`` is the base."""
+    """One prompt for an engine. ``adapter`` names an adapter that the engine knows; ``None`` is the
+    base."""
 
     id: str
     segments: tuple[TokenSegment, ...]
     adapter: str | None = None
     max_new_tokens: int = 64
+    sampling: Sampling = GREEDY
 
 
 class FinishReason(StrEnum):
-    """Why generation ended."""
+    """Why generation ended: the end token, enough tokens, a stop token or text, the caller, or a
+    fault of this request alone."""
 
     END = "end"
     LENGTH = "length"
+    STOP = "stop"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A generated token: its log-probability (nats) before any narrowing of the choice, and the
+    most probable alternatives as ``(token, log-probability)``, best first."""
+
+    token: int
+    log_prob: float
+    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Generated token ids, without the end token."""
+    """Generated token ids, without the token that ended them; ``chosen`` is filled for requests
+    that want log-probabilities, ``error`` says what failed."""
 
     request_id: str
     ids: tuple[int, ...]
     reason: FinishReason
+    chosen: tuple[Chosen, ...] = ()
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,19 +225,11 @@ class BatchEngine:
             rows = torch.arange(batch)[:, None] * (width + nodes)
             index = rows + torch.arange(width - 1, width + nodes)
             most = max(1, LOGIT_ROWS // (nodes + 1))
-            edges = [
-                self._edge_scores(hidden, index[first : first + most].to(base.device), trie)
-                for first in range(0, batch, most)
-            ]
-        return torch.cat(edges) @ trie.paths.to(base.device).t()
-
-    def _edge_scores(self, hidden: Tensor, index: Tensor, trie: OptionTrie) -> Tensor:
-        """Log-probability of the trie's edges, ``(b, E)``; ``index (b, 1 + nodes)`` are the rows
-        of ``hidden`` that predict them."""
-        logits = self._head(hidden, index.flatten()).float().view(*index.shape, -1)
-        start, token = trie.edge_from.to(logits.device), trie.edge_token.to(logits.device)
-        # Only the edges' logits are wanted: the softmax of all others is never written.
-        return logits[:, start, token] - logits.logsumexp(-1)[:, start]
+            scores = []
+            for some in index.split(most):
+                logits = self._head(hidden, some.flatten().to(base.device))
+                scores.append(trie.scores(logits.view(*some.shape, -1)))
+        return torch.cat(scores)
 
 
 def _decode_routing(slots: Tensor) -> Routing:

@@ -28,6 +28,17 @@ class OptionTrie:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """Log-probability of every option, ``(..., options)``.
+
+        ``logits (..., 1 + M, vocabulary)`` follow the prompt's last token and each node.
+        """
+        wide = logits.float()
+        start, token = self.edge_from.to(wide.device), self.edge_token.to(wide.device)
+        # Only the edges' logits are wanted: the softmax of all others is never written.
+        edges = wide[..., start, token] - wide.logsumexp(-1)[..., start]
+        return edges @ self.paths.to(wide.device).t()
+
     @classmethod
     def of(cls, options: Sequence[Sequence[int]]) -> "OptionTrie":
         """The trie of ``options``, each a run of token ids.

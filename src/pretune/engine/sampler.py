@@ -1,0 +1,87 @@
+"""The sampler: from logits to a token, as the request wants it."""
+
+from collections.abc import Sequence as Seq
+
+import torch
+from torch import Tensor
+
+from pretune.core.errors import PretuneError
+from pretune.core.records import Chosen
+from pretune.core.sampling import Sampling
+from pretune.engine.sequence import Sequence
+
+
+class NotFinite(PretuneError, ArithmeticError):
+    """Logits of one request that are not finite."""
+
+
+def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | NotFinite]:
+    """The next token of each sequence from its row of ``logits (n, vocabulary)``.
+
+    One that asks for nothing special costs one ``argmax`` for all; a row that is not finite fails
+    alone.
+    """
+    best = logits.argmax(-1).tolist()
+    finite = logits.isfinite().all(-1).tolist()
+    return [
+        _chosen(logits[row], sequence, best[row])
+        if finite[row]
+        else NotFinite(
+            f'request "{sequence.request.id}" led to logits that are not finite; its adapter or '
+            "its prompt is damaged"
+        )
+        for row, sequence in enumerate(sequences)
+    ]
+
+
+def _chosen(logits: Tensor, sequence: Sequence, best: int) -> Chosen:
+    how = sequence.request.sampling
+    if how.temperature == 0.0 and not how.penalised and how.logprobs is None:
+        return Chosen(best, 0.0)
+    wide = logits.float()
+    changed = _penalised(wide, sequence, how) if how.penalised else wide
+    token = (
+        int(changed.argmax())
+        if how.temperature == 0.0
+        else _drawn(changed / how.temperature, how, sequence.draws.random())
+    )
+    if how.logprobs is None:
+        return Chosen(token, 0.0)
+    log_probs = wide.log_softmax(-1)
+    values, ids = log_probs.topk(min(how.logprobs, len(log_probs)))
+    top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
+    return Chosen(token, float(log_probs[token]), top)
+
+
+def _penalised(logits: Tensor, sequence: Sequence, how: Sampling) -> Tensor:
+    """OpenAI's presence and frequency penalties on the answer; CTRL's repetition penalty
+    (arXiv 1909.05858, section 4.1) on prompt and answer."""
+    logits = logits.clone()
+    if how.repetition_penalty != 1.0:
+        said = [token for token, at in zip(sequence.ids, sequence.virtual, strict=True) if at < 0]
+        seen = torch.tensor(said, device=logits.device).unique()
+        old = logits[seen]
+        logits[seen] = torch.where(
+            old > 0, old / how.repetition_penalty, old * how.repetition_penalty
+        )
+    if sequence.generated:
+        ids = torch.tensor(sequence.generated, device=logits.device)
+        tokens, counts = ids.unique(return_counts=True)
+        logits[tokens] -= how.presence_penalty + how.frequency_penalty * counts
+    return logits
+
+
+def _drawn(logits: Tensor, how: Sampling, draw: float) -> int:
+    """The token at ``draw`` (0 to 1) of what top-k, top-p and min-p leave over, best first.
+
+    Inverse transform on the sorted distribution: one number a token, so that the same seed gives
+    the same answer in whatever batch.
+    """
+    count = min(how.top_k, len(logits)) if how.top_k else len(logits)
+    values, ids = logits.topk(count) if how.top_k else logits.sort(descending=True, stable=True)
+    shares = values.double().softmax(-1)
+    before = shares.cumsum(-1) - shares
+    keep = (before < how.top_p) & (shares >= how.min_p * shares[0])
+    shares = shares * keep
+    reached = shares.cumsum(-1) > draw * shares.sum()
+    return int(ids[int(reached.int().argmax())])

@@ -1,0 +1,130 @@
+"""Slots: the places on the device for adapters whose prompts are being written.
+
+An adapter is read, checked and moved in the background while its request waits in the queue; the
+running batch never stalls for it. Once its prompts are written nobody holds its slot.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from torch import Tensor
+
+from pretune.adapters.adapter import Adapter
+from pretune.adapters.injection import Injection, Mounted
+from pretune.core.errors import AdapterError, PretuneError
+
+Load = Callable[[str], Adapter]
+"""From an adapter's name to the adapter, from wherever it is kept; called in another thread."""
+
+Placed = tuple[Adapter, Mapping[str, Mapping[str, Tensor]]]
+
+
+class Slots:
+    """``size`` places. All methods are for the engine's own thread."""
+
+    def __init__(self, injection: Injection, load: Load, size: int) -> None:
+        self.size = size
+        self._injection = injection
+        self._load = load
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="pretune-adapters")
+        self._coming: dict[str, Future[Placed]] = {}
+        self._adapters: dict[str, Adapter] = {}
+        self._holders: OrderedDict[str, int] = OrderedDict()
+        self.loads = 0
+
+    @property
+    def resident(self) -> int:
+        """Adapters that are in a slot."""
+        return len(self._holders)
+
+    @property
+    def holders(self) -> int:
+        """How many holds there are, over all adapters."""
+        return sum(self._holders.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of adapters that somebody holds on the device; zero in pure decode."""
+        return sum(
+            value.nbytes
+            for name, holders in self._holders.items()
+            if holders
+            for parts in self._injection[name].weights.values()
+            for value in parts.values()
+        )
+
+    def ready(self, name: str, adapter: Adapter | None = None) -> Adapter | None:
+        """The adapter if it is in a slot; if not, see to it that it will be, as soon as a slot is
+        free. ``adapter`` is given where it has been loaded before.
+
+        Raises:
+            PretuneError: it could not be loaded, or does not fit the base; asking again tries anew.
+        """
+        if name in self._holders:
+            self._holders.move_to_end(name)
+            return self._adapters[name]
+        coming = self._coming.get(name)
+        if coming is None:
+            if self._make_room():
+                self.loads += 1
+                self._coming[name] = self._loader.submit(self._place, name, adapter)
+            return None
+        if not coming.done():
+            return None
+        del self._coming[name]
+        adapter, weights = coming.result()
+        self._injection.mount_live(name, adapter.method, adapter.scope, weights)
+        self._adapters[name] = adapter
+        self._holders[name] = 0
+        return adapter
+
+    def mounted(self, name: str) -> Mounted:
+        """The slot of a resident adapter."""
+        return self._injection[name]
+
+    def hold(self, name: str) -> None:
+        """Keep a resident adapter in its slot until as many :meth:`release`."""
+        self._holders[name] += 1
+
+    def release(self, name: str) -> None:
+        """Undo one :meth:`hold`; the adapter stays until its slot is wanted for another."""
+        self._holders[name] -= 1
+
+    def wait(self, seconds: float) -> None:
+        """Return when an adapter has come, or after ``seconds``."""
+        if self._coming:
+            wait(self._coming.values(), seconds, FIRST_COMPLETED)
+
+    def close(self) -> None:
+        """Empty every slot."""
+        self._loader.shutdown(cancel_futures=True)
+        self._coming.clear()
+        for name in list(self._holders):
+            self._evict(name)
+
+    def _place(self, name: str, adapter: Adapter | None) -> Placed:
+        base = self._injection.base
+        try:
+            adapter = adapter or self._load(name)
+            return adapter, {
+                site: {part: value.to(base.device) for part, value in parts.items()}
+                for site, parts in adapter.by_site(base).items()
+            }
+        except PretuneError:
+            raise
+        except Exception as error:  # whatever it is, it must not stop those who run
+            raise AdapterError(f'adapter "{name}" could not be loaded: {error}') from error
+
+    def _make_room(self) -> bool:
+        if self.resident + len(self._coming) < self.size:
+            return True
+        idle = next((name for name, holders in self._holders.items() if not holders), None)
+        if idle is None:
+            return False
+        self._evict(idle)
+        return True
+
+    def _evict(self, name: str) -> None:
+        del self._holders[name], self._adapters[name]
+        self._injection.unmount(name)

@@ -1,0 +1,173 @@
+"""What an engine refuses, how requests end, and that a fault stays with its own request."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from laws.cases import CONFIGS, TURNS, make_adapter, request_of
+from laws.probe import SMALL, Probe
+from pretune.adapters.adapter import Adapter
+from pretune.bases.fakes import tiny_base
+from pretune.core.errors import AdapterError, SpecError
+from pretune.core.records import FinishReason
+from pretune.core.sampling import Sampling
+from pretune.core.scope import Scope
+
+
+@pytest.fixture(scope="module")
+def base():
+    return tiny_base()
+
+
+@pytest.fixture(scope="module")
+def lora(base) -> Adapter:
+    return make_adapter(base, CONFIGS["lora"], Scope.PROMPT)
+
+
+def asked(base, name, adapter=None, most=6, **sampling):
+    return replace(request_of(base, adapter, most=most), id=name, sampling=Sampling(**sampling))
+
+
+def test_a_stop_token_ends_and_is_not_reported(base):
+    probe = Probe(base)
+    free = probe.finish(asked(base, "free"))["free"]
+    assert len(free.ids) == 6
+    stopped = probe.finish(asked(base, "x", stop_ids=frozenset(free.ids[2:3])))["x"]
+    first = free.ids.index(free.ids[2])
+    assert stopped.ids == free.ids[:first]
+    assert stopped.reason is FinishReason.STOP
+
+
+def test_a_stop_test_sees_every_token(base):
+    seen = []
+
+    def stop(ids):
+        seen.append(tuple(ids))
+        return len(ids) == 3
+
+    done = Probe(base).finish(asked(base, "x", stop=stop))["x"]
+    assert done.reason is FinishReason.STOP
+    assert seen == [done.ids[:1], done.ids[:2], done.ids]
+
+
+def test_new_tokens_are_told_as_they_come(base):
+    probe = Probe(base)
+    probe.submit(asked(base, "x"))
+    told, done = [], None
+    while probe.busy:
+        for output in probe.step():
+            told += [chosen.token for chosen in output.new]
+            done = output.done or done
+    assert tuple(told) == done.ids
+    assert len(told) == 6
+
+
+def test_a_cancelled_request_says_so_and_gives_everything_back(base):
+    probe = Probe(base)
+    probe.submit(asked(base, "x"))
+    probe.submit(asked(base, "waits"))
+    probe.step()
+    probe.step()
+    probe.cancel("x")
+    probe.cancel("x")
+    probe.cancel("nobody")
+    done = {o.request_id: o.done for o in probe.step() if o.done}
+    assert done["x"].reason is FinishReason.CANCELLED
+    assert len(done["x"].ids) == 2
+    assert probe.finish()["waits"].reason is FinishReason.LENGTH
+    assert probe.stats().blocks_held == 0
+
+
+def test_an_adapter_that_cannot_be_loaded_fails_its_request_alone(base, lora):
+    def load(name):
+        if name == "damaged":
+            raise AdapterError('adapter "damaged" has a wrong digest')
+        return lora
+
+    probe = Probe(base, load)
+    done = probe.finish(asked(base, "a", "damaged"), asked(base, "b", "good"), asked(base, "c"))
+    assert done["a"].reason is FinishReason.FAILED
+    assert done["a"].error == 'adapter "damaged" has a wrong digest'
+    assert {done["b"].reason, done["c"].reason} == {FinishReason.LENGTH}
+
+
+def test_an_unexpected_fault_of_a_loader_is_the_requests_too(base):
+    def load(name):
+        raise OSError("the disk is on fire")
+
+    done = Probe(base, load).finish(asked(base, "a", "x"), asked(base, "b"))
+    assert done["a"].reason is FinishReason.FAILED
+    assert "disk is on fire" in done["a"].error
+    assert done["b"].reason is FinishReason.LENGTH
+
+
+def test_without_a_loader_adapters_are_unknown(base):
+    done = Probe(base).finish(asked(base, "a", "lora"))["a"]
+    assert 'unknown adapter "lora"' in done.error
+
+
+def test_a_poisoned_request_fails_alone_and_leaves_nothing(base, lora):
+    """Its blocks go to others afterwards: what it left there must not reach them."""
+    poison = replace(
+        lora, weights={k: torch.full_like(v, torch.nan) for k, v in lora.weights.items()}
+    )
+    adapters = {"good": lora, "bad": poison}
+    requests = [asked(base, "bad", "bad"), asked(base, "a", "good"), asked(base, "b")]
+    lonely = Probe(base, adapters.__getitem__)
+    expected = lonely.finish(*requests[1:])
+    probe = Probe(base, adapters.__getitem__, SMALL._replace(blocks=40, block=8))
+    for _ in range(3):
+        done = probe.finish(*requests)
+        probe._pool.forget()
+        assert done["bad"].reason is FinishReason.FAILED
+        assert "not finite" in done["bad"].error
+        assert [done[n].ids for n in "ab"] == [expected[n].ids for n in "ab"]
+
+
+def test_a_request_that_can_never_fit_is_refused_with_the_numbers(base):
+    probe = Probe(base, size=SMALL._replace(blocks=8))
+    done = probe.finish(asked(base, "x"), replace(request_of(base, None, TURNS[2], most=2), id="y"))
+    assert done["x"].reason is FinishReason.FAILED
+    assert "hold 32" in done["x"].error
+    assert done["y"].reason is FinishReason.LENGTH
+
+
+def test_a_request_beyond_the_context_is_refused(base):
+    probe = Probe(base, size=SMALL._replace(blocks=400))
+    done = probe.finish(asked(base, "x", most=500))["x"]
+    assert "hold 512" in done.error
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"segments": ()}, "empty prompt"),
+        ({"max_new_tokens": 0}, 'asks for "0" new tokens'),
+        ({"id": "x"}, 'a request "x" is already under way'),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(base, changes, words):
+    probe = Probe(base)
+    probe.submit(asked(base, "x"))
+    with pytest.raises(SpecError, match=words):
+        probe.submit(replace(asked(base, "y"), **changes))
+
+
+def test_slots_are_not_given_away_before_they_were_used(base, lora):
+    """Many adapters, one slot: each is loaded once."""
+    adapters = {str(i): make_adapter(base, CONFIGS["lora"], Scope.PROMPT, seed=i) for i in range(6)}
+    probe = Probe(base, adapters.__getitem__, SMALL._replace(slots=1))
+    done = probe.finish(*(asked(base, name, name, most=2) for name in adapters))
+    assert {d.reason for d in done.values()} == {FinishReason.LENGTH}
+    assert probe.stats().adapter_loads == 6
+
+
+def test_generate_and_score_leave_nothing_behind_when_one_fails(base, lora):
+    probe = Probe(base, {"a": lora}.__getitem__)
+    with pytest.raises(Exception, match="hold"):
+        probe.generate([asked(base, "x"), asked(base, "x", most=5000)])
+    assert not probe.busy
+    probe.check()
+    same = probe.generate([asked(base, "x"), asked(base, "x")])
+    assert [one.request_id for one in same] == ["x", "x"]

@@ -1,0 +1,118 @@
+"""The sampler against distributions worked out by hand."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from pretune.core.errors import SpecError
+from pretune.core.records import Request
+from pretune.core.sampling import Sampling
+from pretune.core.segments import Role, TokenSegment
+from pretune.engine.sampler import NotFinite, choose
+from pretune.engine.sequence import Sequence
+
+SHARES = torch.tensor([0.5, 0.3, 0.15, 0.05])
+LOGITS = SHARES.log()
+
+
+def sequence(generated=(), prompt=(0,), **sampling) -> Sequence:
+    request = Request("r", (TokenSegment(Role.USER, tuple(prompt)),), sampling=Sampling(**sampling))
+    one = Sequence(request)
+    one.open(None)
+    for token in generated:
+        one.append(token)
+    return one
+
+
+def drawn(count=4000, logits=LOGITS, **sampling) -> dict[int, float]:
+    one = sequence(seed=1, **sampling)
+    found = Counter(choose(logits[None], [one])[0].token for _ in range(count))
+    return {token: times / count for token, times in found.items()}
+
+
+def test_greedy_takes_the_best():
+    assert choose(LOGITS[None], [sequence()])[0].token == 0
+
+
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        ({"temperature": 1.0}, {0: 0.5, 1: 0.3, 2: 0.15, 3: 0.05}),
+        # squares, over their sum 0.365
+        ({"temperature": 0.5}, {0: 0.6849, 1: 0.2466, 2: 0.0616, 3: 0.0068}),
+        ({"temperature": 1.0, "top_k": 2}, {0: 0.625, 1: 0.375}),
+        # 0.5 is not yet 0.6, so the second token belongs to the nucleus
+        ({"temperature": 1.0, "top_p": 0.6}, {0: 0.625, 1: 0.375}),
+        ({"temperature": 1.0, "top_p": 0.5}, {0: 1.0}),
+        # 0.15 is below 0.4 * 0.5
+        ({"temperature": 1.0, "min_p": 0.4}, {0: 0.625, 1: 0.375}),
+    ],
+)
+def test_draws_follow_the_narrowed_distribution(sampling, expected):
+    found = drawn(**sampling)
+    assert found.keys() <= expected.keys()
+    for token, share in expected.items():
+        # five standard deviations of 4,000 draws
+        assert found.get(token, 0) == pytest.approx(share, abs=5 * math.sqrt(share / 4000) + 1e-9)
+
+
+def test_a_seed_draws_the_same_in_any_batch():
+    alone = [sequence(seed=7, temperature=1.0) for _ in range(2)]
+    first = [choose(LOGITS[None], alone[:1])[0].token for _ in range(20)]
+    other = sequence(seed=8, temperature=1.0)
+    both = [
+        choose(LOGITS.expand(2, 4), [other, alone[1]])[1].token  # type: ignore[union-attr]
+        for _ in range(20)
+    ]
+    assert first == both
+    assert len(set(first)) > 1
+
+
+def test_penalties_by_hand():
+    logits = torch.tensor([2.0, 1.5, -1.0])
+    once = sequence(generated=(0,), prompt=(2,), presence_penalty=0.6)
+    assert choose(logits[None], [once])[0].token == 1  # 2.0 - 0.6 < 1.5
+    twice = sequence(generated=(0, 0), prompt=(2,), frequency_penalty=0.3)
+    assert choose(logits[None], [twice])[0].token == 1  # 2.0 - 2 * 0.3 < 1.5
+    single = sequence(generated=(0,), prompt=(2,), frequency_penalty=0.3)
+    assert choose(logits[None], [single])[0].token == 0  # 2.0 - 0.3 > 1.5
+    said = sequence(prompt=(0,), repetition_penalty=1.5)
+    assert choose(logits[None], [said])[0].token == 1  # 2.0 / 1.5 < 1.5
+    negative = sequence(prompt=(0,), repetition_penalty=2.0)
+    assert choose(torch.tensor([[-1.0, -1.5, -3.0]]), [negative])[0].token == 1  # -1 * 2 < -1.5
+
+
+def test_log_probabilities_are_those_before_any_change():
+    one = sequence(temperature=0.3, top_k=1, logprobs=2, seed=0)
+    (chosen,) = choose(LOGITS[None], [one])
+    assert chosen.log_prob == pytest.approx(math.log(0.5))
+    assert [token for token, _ in chosen.top] == [0, 1]
+    assert [value for _, value in chosen.top] == pytest.approx([math.log(0.5), math.log(0.3)])
+
+
+def test_a_row_that_is_not_finite_fails_alone():
+    logits = torch.stack([LOGITS, torch.tensor([0.0, math.nan, 0.0, 0.0])])
+    good, bad = choose(logits, [sequence(), sequence()])
+    assert good.token == 0
+    assert isinstance(bad, NotFinite)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("temperature", -0.1, 'temperature "-0.1" is not from 0.0 to 2.0'),
+        ("temperature", math.nan, 'temperature "nan"'),
+        ("top_p", 0.0, 'top_p "0.0" is not above 0.0 and at most 1.0'),
+        ("top_k", -1, 'top_k "-1"'),
+        ("min_p", 1.5, 'min_p "1.5"'),
+        ("repetition_penalty", 0.0, "repetition_penalty"),
+        ("presence_penalty", 3.0, "presence_penalty"),
+        ("frequency_penalty", -2.5, "frequency_penalty"),
+        ("logprobs", 21, 'logprobs "21" is not from 0 to 20'),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value, words):
+    with pytest.raises(SpecError, match=words):
+        Sampling(**{name: value})
