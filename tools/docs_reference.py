@@ -17,7 +17,7 @@ from pretune.core.scope import Scope
 from pretune.spec.base import BaseSpec
 from pretune.spec.data import DataSpec, HubSource
 from pretune.spec.goals import Goal
-from pretune.spec.methods import METHODS, MethodConfig
+from pretune.spec.methods import METHODS, VETTED_WIDTH, MethodConfig
 from pretune.spec.task import GenerateSpec, TaskSpec
 from pretune.spec.template import TemplateSpec
 from pretune.spec.training import TrainSpec
@@ -85,6 +85,8 @@ def _method(name: str, config: type[MethodConfig]) -> Iterator[str]:
     yield f"{_plain(config.__doc__)}\n"
     scopes = ", ".join(f"`{scope}`" for scope in Scope if scope not in config.refused_scopes)
     rate = f"{config.learning_rate:g}"
+    if config.trains_matrices:
+        rate += f" up to a width of {VETTED_WIDTH}, in inverse proportion beyond"
     yield f"Scopes: {scopes}. Learning rate where `train` gives none: {rate}.\n"
     for reason, refused in _reasons(config).items():
         listed = ", ".join(f"`{scope}`" for scope in refused)

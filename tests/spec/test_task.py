@@ -14,7 +14,7 @@ from pretune.spec.base import BaseSpec
 from pretune.spec.data import HubSource
 from pretune.spec.dump import dump_task
 from pretune.spec.goals import Goal
-from pretune.spec.methods import METHODS, LoraConfig
+from pretune.spec.methods import METHODS, LoraConfig, PromptTuningConfig
 from pretune.spec.task import Kind, load_task, parse_task
 
 SMALLEST = """\
@@ -50,8 +50,17 @@ def test_smallest_file_takes_the_vetted_recipe(tmp_path):
     assert spec.labels == {"low": "low", "very_high": "very high"}
     assert (spec.kind, spec.metrics) == (Kind.CLASSIFICATION, ("accuracy", "macro_f1"))
     assert (spec.method, spec.scope) == (LoraConfig(), Scope.PROMPT)
-    assert spec.learning_rate == LoraConfig.learning_rate
+    assert spec.train.learning_rate is None
     assert spec.train.accumulation == 1
+
+
+def test_rates_of_matrices_fall_with_the_width_of_the_base():
+    rate = LoraConfig.learning_rate
+    lora, soft = LoraConfig(), PromptTuningConfig()
+    assert lora.rate_at(256) == rate
+    assert lora.rate_at(4096) == pytest.approx(rate / 16)
+    assert lora.rate_at(64) == rate  # not vetted below, so not raised
+    assert soft.rate_at(4096) == PromptTuningConfig.learning_rate
 
 
 def test_importing_the_models_does_not_import_torch():
@@ -64,7 +73,6 @@ def test_defaults_follow_the_kind_and_the_method():
     assert (free.kind, free.metrics) == (Kind.GENERATION, ("exact_match", "rouge_l"))
     assert task(labels=None, template={"messages": "messages"}).kind is Kind.CHAT
     assert task(method="full").scope is Scope.ALL
-    assert task(train={"learning_rate": 1e-4}).learning_rate == 1e-4
     assert task(train={"batch_size": 32, "micro_batch_size": 8}).train.accumulation == 4
 
 

@@ -52,8 +52,12 @@ class Tunable(ABC):
                 parameter.copy_(weights[name])
 
     def state(self) -> Weights:
-        """A copy of the parameters on the CPU, for a checkpoint."""
-        return {name: p.detach().cpu().clone() for name, p in self.parameters.items()}
+        """A copy of the parameters on the CPU."""
+        return {name: value.clone() for name, value in self.live().items()}
+
+    def live(self) -> Weights:
+        """The parameters on the CPU, to be saved before the next step changes them."""
+        return {name: p.detach().cpu() for name, p in self.parameters.items()}
 
     def groups(self, rate: float, decay: float) -> list[dict[str, Any]]:
         """Optimiser groups with the method's own ratios of the learning ``rate``."""

@@ -18,16 +18,28 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    with file_atomic(path) as draft:
+        draft.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def file_atomic(path: Path) -> Iterator[Path]:
+    """Yield an empty file beside ``path`` that becomes ``path`` when the block ends well.
+
+    When the block fails, ``path`` is what it was and the draft is removed.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise _storage("write", path, error) from error
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
+        yield Path(name)
+        with open(name, "rb") as file:
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException as error:

@@ -20,6 +20,9 @@ ALL_SITES: tuple[Site, ...] = ("q", "k", "v", "o", "gate", "up", "down")
 Start = Literal["text", "vocabulary", "random"]
 """What soft tokens start from: a text's embeddings, sampled vocabulary, or noise."""
 
+VETTED_WIDTH = 256
+"""Hidden width of the base on which the learning rates were found, the embedded one."""
+
 _NOTHING_IN_DECODE = (
     "virtual tokens are written once into the cache and have no part in decode, "
     'so "all" would mean the same as "prompt"; use scope "prompt"'
@@ -39,12 +42,24 @@ class MethodConfig(Strict):
     """Scopes that make no sense for the method, each with the reason."""
 
     learning_rate: ClassVar[float]
-    """The vetted peak learning rate, used where the task file gives none."""
+    """The peak learning rate vetted on a base of :data:`VETTED_WIDTH`."""
+
+    trains_matrices: ClassVar[bool] = True
+    """Whether what is trained multiplies vectors of the base's width, or is such vectors itself."""
 
     @property
     def virtual_tokens(self) -> int:
         """Positions that the method writes before the prompt; they take room in the context."""
         return 0
+
+    def rate_at(self, width: int) -> float:
+        """The peak learning rate on a base of hidden ``width``, where the task file gives none.
+
+        Adam moves every weight by about the rate, and a matrix sums ``width`` of them: its rate
+        falls with the width (Yang et al. 2022, arXiv 2203.03466, table 3).
+        """
+        factor = min(1.0, VETTED_WIDTH / width) if self.trains_matrices else 1.0
+        return self.learning_rate * factor
 
     def check_scope(self, scope: Scope) -> None:
         """Raise ScopeError, with the reason, where ``scope`` makes no sense for the method."""
@@ -137,6 +152,7 @@ class PrefixTuningConfig(MethodConfig):
     """Trained keys and values before the prompt, per layer (Li and Liang 2021)."""
 
     learning_rate: ClassVar[float] = 1e-2
+    trains_matrices: ClassVar[bool] = False
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 
     name: Literal["prefix_tuning"] = "prefix_tuning"
@@ -157,6 +173,7 @@ class PromptTuningConfig(MethodConfig):
     """Trained input embeddings before the prompt (Lester et al. 2021, arXiv 2104.08691)."""
 
     learning_rate: ClassVar[float] = 3e-2
+    trains_matrices: ClassVar[bool] = False
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 
     name: Literal["prompt_tuning"] = "prompt_tuning"

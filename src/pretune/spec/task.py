@@ -148,11 +148,6 @@ class TaskSpec(Strict):
             return Kind.CHAT
         return Kind.GENERATION if self.labels is None else Kind.CLASSIFICATION
 
-    @property
-    def learning_rate(self) -> float:
-        """The peak rate: the one asked for, or the method's vetted one."""
-        return self.train.learning_rate or self.method.learning_rate
-
     def digest(self) -> str:
         """Digest of what the task says. Of data files only the names count: where a folder lies
         changes nothing, and the rows have a digest of their own."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pretune.core.errors import StorageError, TrainingError
-from pretune.core.files import write_atomic
+from pretune.core.files import file_atomic
 from pretune.training.history import History
 
 FILE_NAME = "checkpoint.safetensors"
@@ -46,7 +46,12 @@ class Checkpoint:
             for name, value in values.items()
         }
         state = {"identity": self.identity, "history": self.history.to_json()}
-        write_atomic(folder / FILE_NAME, save(flat, metadata={_STATE: json.dumps(state)}))
+        with file_atomic(folder / FILE_NAME) as draft:
+            try:
+                # From where the tensors lie: a copy in memory would be a second model.
+                save_file(flat, draft, metadata={_STATE: json.dumps(state)})
+            except SafetensorError as error:
+                raise OSError(str(error)) from error
 
     def check(self, identity: Mapping[str, Any]) -> None:
         """Refuse to go on with another training than this one.

@@ -288,7 +288,7 @@ class _Training:
         if not self.accelerator.is_main_process:
             return
         tensors = {
-            "parameters": self.tunable.state(),
+            "parameters": self.tunable.live(),
             "optimizer": self.stepper.state(),
             "best": self.best,
             "rng": rng_state(self.tunable.injection.base.device),

@@ -10,8 +10,9 @@ from pretune.spec.training import TrainSpec
 
 
 def peak_rate(tunable: Tunable, spec: TrainSpec) -> float:
-    """The task's learning rate, or the method's vetted one."""
-    return spec.learning_rate or tunable.config.learning_rate
+    """The task's learning rate, or the method's vetted one at the base's width."""
+    width = tunable.injection.base.anatomy.hidden
+    return spec.learning_rate or tunable.config.rate_at(width)
 
 
 def adamw(tunable: Tunable, spec: TrainSpec) -> torch.optim.AdamW:
@@ -31,9 +32,10 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 def optimizer_state(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
 ) -> dict[str, Tensor]:
-    """Its state as ``name/part`` tensors on the CPU; empty before the first step."""
+    """Its state as ``name/part`` tensors on the CPU, to be saved before the next step changes them;
+    empty before the first."""
     return {
-        f"{name}/{part}": value.detach().cpu().clone()
+        f"{name}/{part}": value.detach().cpu()
         for name, parameter in parameters.items()
         for part, value in optimizer.state.get(parameter, {}).items()
     }
