@@ -79,6 +79,17 @@ def test_a_cancelled_request_says_so_and_gives_everything_back(base):
     assert probe.stats().blocks_held == 0
 
 
+def test_all_who_cancel_at_once_are_heard(base):
+    probe = Probe(base)
+    for name in "abcd":
+        probe.submit(asked(base, name))
+    probe.step()
+    for name in "abcd":
+        probe.cancel(name)
+    assert {o.request_id for o in probe.step() if o.done} == set("abcd")
+    assert not probe.busy
+
+
 def test_an_adapter_that_cannot_be_loaded_fails_its_request_alone(base, lora):
     def load(name):
         if name == "damaged":

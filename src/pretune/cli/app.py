@@ -15,6 +15,7 @@ from pretune.cli.commands import (
     import_,
     init,
     merge,
+    serve,
     train,
 )
 from pretune.cli.output import INTERRUPTED, report_error
@@ -35,6 +36,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
+app.command("serve")(serve.serve)
 app.command("adapters")(adapters.adapters)
 app.command("merge")(merge.merge)
 app.command("import")(import_.import_)

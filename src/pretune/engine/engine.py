@@ -135,8 +135,8 @@ class Engine:
 
     def step(self) -> list[Output]:
         """Advance every running sequence, admit waiting ones, and tell what came of it."""
-        outputs = [self._end(one, FinishReason.CANCELLED) for one in self._cancelled]
-        self._cancelled.clear()
+        cancelled, self._cancelled = self._cancelled, []
+        outputs = [self._end(one, FinishReason.CANCELLED) for one in cancelled]
         if not self._requests:
             return outputs
         pieces, failed = self._scheduler.plan()
@@ -189,10 +189,20 @@ class Engine:
             steps=self._steps,
         )
 
-    def close(self) -> None:
-        """Let go of every request and adapter."""
+    def abort(self) -> list[str]:
+        """Give up every request at once, after a step that failed half-way; returns their ids.
+
+        What the failed step wrote is forgotten: kept blocks were complete before it, and those it
+        was writing had no key yet.
+        """
+        names = list(self._requests)
         for sequence in list(self._requests.values()):
             self._end(sequence, FinishReason.CANCELLED)
+        return names
+
+    def close(self) -> None:
+        """Let go of every request and adapter."""
+        self.abort()
         self._slots.close()
 
     def generate(

@@ -1,0 +1,55 @@
+"""``pretune serve``: every tuned task of a folder as a model behind one HTTP server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pretune.cli.output import console, errors, quiet_libraries
+
+
+def serve(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of finished runs, or folders of those.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address; others than this machine's need --keys.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    keys: Annotated[Path | None, typer.Option(help="File of hashed API keys.")] = None,
+    new_key: Annotated[
+        Path | None, typer.Option(help="Make a key, add its hash to this file, print it, end.")
+    ] = None,
+    cache_tokens: Annotated[
+        int, typer.Option(min=16, help="Tokens that the cache holds, of all requests together.")
+    ] = 32_768,
+    slots: Annotated[int, typer.Option(min=1, help="Adapters in prefill at a time.")] = 8,
+    most_requests: Annotated[
+        int, typer.Option(min=1, help="Requests under way; more are told to come back.")
+    ] = 256,
+) -> None:
+    """Serve tuned tasks as models of one OpenAI-compatible server, until it is told to stop."""
+    from pretune.core.errors import MissingExtra, SpecError
+
+    try:
+        from pretune.api import serve as api
+    except ModuleNotFoundError as error:
+        raise MissingExtra(str(error.name), "serve", "serving") from error
+
+    if new_key is not None:
+        console.print(api.new_key(new_key), soft_wrap=True)
+        return
+    if not runs:
+        raise SpecError("nothing to serve; name a folder that pretune train or demo wrote")
+    quiet_libraries()
+    options = api.ServeOptions(host, port, keys, cache_tokens, slots, most_requests)
+    api.check_address(options)
+    tasks = api.find_tasks(runs)
+    app = api.build(tasks, options)
+    names = ", ".join(task.spec.name for task in tasks)
+    server = api.Server(
+        app,
+        options,
+        lambda: errors.print(f"serving {names} at http://{host}:{port}/v1; Ctrl-C ends it"),
+    )
+    server.run()

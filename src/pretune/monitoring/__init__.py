@@ -1,0 +1,1 @@
+"""What is measured while serving, in the forms that monitoring systems read."""

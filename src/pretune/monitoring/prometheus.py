@@ -1,0 +1,81 @@
+"""Counts in Prometheus form, labelled by task."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from pretune.engine.engine import Stats
+from pretune.serving.meter import Served
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+_GAUGES = {
+    "requests_waiting": ("waiting", "Requests that wait for room or for their adapter."),
+    "requests_running": ("running", "Requests in the batch."),
+    "cache_blocks_held": ("blocks_held", "KV blocks that running requests hold."),
+    "cache_blocks_kept": ("blocks_kept", "KV blocks kept for reuse."),
+    "cache_blocks": ("blocks", "KV blocks in all."),
+    "adapters_resident": ("adapters_resident", "Adapters in a slot."),
+    "adapter_bytes_held": ("adapter_bytes_held", "Bytes of adapters that some prompt needs now."),
+    "adapter_loads": ("adapter_loads", "Adapters loaded into a slot since the start."),
+    "preemptions": ("preemptions", "Requests that gave up their blocks since the start."),
+    "reused_prompt_tokens": ("reused_tokens", "Prompt tokens found in kept blocks."),
+    "engine_steps": ("steps", "Steps since the start."),
+}
+"""Metric by field of the engine's stats, with its help text."""
+
+
+class Prometheus:
+    """Implements :class:`pretune.serving.meter.Meter` in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "pretune_requests", "Requests that ended.", ["task", "outcome"], registry=registry
+        )
+        self._tokens = Counter(
+            "pretune_tokens", "Tokens of prompts and answers.", ["task", "kind"], registry=registry
+        )
+        self._first = Histogram(
+            "pretune_time_to_first_token_seconds",
+            "From a request's arrival to its first token.",
+            ["task"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._token = Histogram(
+            "pretune_inter_token_seconds",
+            "Mean time between the tokens of an answer.",
+            ["task"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._whole = Histogram(
+            "pretune_request_seconds",
+            "From a request's arrival to its end.",
+            ["task"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._gauges = {
+            field: Gauge(f"pretune_{name}", text, registry=registry)
+            for name, (field, text) in _GAUGES.items()
+        }
+
+    def served(self, one: Served) -> None:
+        """Count a request."""
+        self._requests.labels(one.task, one.outcome).inc()
+        self._tokens.labels(one.task, "prompt").inc(one.prompt_tokens)
+        self._tokens.labels(one.task, "new").inc(one.new_tokens)
+        self._whole.labels(one.task).observe(one.seconds)
+        if one.first is not None:
+            self._first.labels(one.task).observe(one.first)
+            if one.new_tokens > 1:
+                self._token.labels(one.task).observe(
+                    (one.seconds - one.first) / (one.new_tokens - 1)
+                )
+
+    def exposition(self, stats: Stats) -> tuple[bytes, str]:
+        """The text format."""
+        for field, gauge in self._gauges.items():
+            gauge.set(getattr(stats, field))
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4

@@ -1,0 +1,188 @@
+"""One prompt to its answer: through the worker, as text, with everything a response needs."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from pretune.core.records import Chosen, Completion, FinishReason, OptionScores, Request
+from pretune.core.sampling import Sampling
+from pretune.serving.bodies import Body, ChatBody, CompletionBody
+from pretune.serving.catalogue import Asked, ServedTask
+from pretune.serving.refusal import Refused
+from pretune.serving.text import Decode, TextStream, stop_test
+from pretune.serving.worker import Worker
+
+_REASONS = {
+    FinishReason.END: "stop",
+    FinishReason.STOP: "stop",
+    FinishReason.LENGTH: "length",
+}
+"""In OpenAI's words."""
+
+_GREEDY_ONLY = (
+    "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
+    "repetition_penalty", "stop", "logprobs",
+)  # fmt: skip
+"""What makes no sense where one of a task's labels is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """New text of choice ``index``, the tokens behind it, and why it ended, if it did."""
+
+    index: int
+    text: str
+    chosen: tuple[Chosen, ...] = ()
+    reason: str | None = None
+
+
+@dataclass
+class Answer:
+    """What came of choice ``index``; ``scores`` are probabilities by label."""
+
+    index: int
+    text: str = ""
+    chosen: list[Chosen] = field(default_factory=list)
+    reason: str | None = None
+    tokens: int = 0
+    label: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class Answerer:
+    """Answers prompts of one catalogue; ``longest`` is the most tokens of prompt and answer."""
+
+    def __init__(self, worker: Worker, decode: Decode, longest: int) -> None:
+        self._worker = worker
+        self._decode = decode
+        self._longest = longest
+
+    async def stream(
+        self, task: ServedTask, body: ChatBody | CompletionBody, asked: Sequence[Asked]
+    ) -> AsyncIterator[Piece | Answer]:
+        """Pieces of ``n`` choices a prompt as they come, and each choice's :class:`Answer` when it
+        ended. Leaving early cancels all of them.
+
+        Raises:
+            Refused: what makes no sense for the task, no room, or a fault of one of the choices.
+        """
+        choices = [one for one in asked for _ in range(body.n)]
+        for one in asked:
+            self._check(task, body, one)
+        queue: asyncio.Queue[Piece | Answer | BaseException] = asyncio.Queue()
+
+        async def follow(index: int, one: Asked) -> None:
+            try:
+                async for item in self._choice(task, body, one, index):
+                    queue.put_nowait(item)
+            except BaseException as error:
+                queue.put_nowait(error)
+
+        # Not a task group: the generator may be closed by another task than the one that reads it.
+        following = [asyncio.create_task(follow(i, one)) for i, one in enumerate(choices)]
+        try:
+            left = len(choices)
+            while left:
+                item = await queue.get()
+                if isinstance(item, BaseException):
+                    raise item
+                left -= isinstance(item, Answer)
+                yield item
+        finally:
+            for one_task in following:
+                one_task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+    def _check(self, task: ServedTask, body: Body, asked: Asked) -> None:
+        length = sum(map(len, asked.segments))
+        if not length:
+            raise Refused("the prompt is empty; ask something", param="prompt")
+        if asked.options is not None:
+            for name in _GREEDY_ONLY:
+                if name in body.model_fields_set and getattr(body, name):
+                    raise Refused(
+                        f'task "{task.name}" answers with one of its labels, which leaves nothing '
+                        f'for "{name}" to change; leave it out',
+                        param=name,
+                    )
+            if body.n > 1:
+                raise Refused(f'task "{task.name}" has one answer a prompt; leave n out', param="n")
+            return
+        wanted = length + self._most(task, body)
+        if wanted > self._longest:
+            raise Refused(
+                f"{length} tokens of prompt and {wanted - length} of answer are {wanted}; prompt "
+                f"and answer together have room for {self._longest}",
+                param="max_tokens",
+            )
+
+    @staticmethod
+    def _most(task: ServedTask, body: Body) -> int:
+        asked = body.most_tokens  # type: ignore[attr-defined]
+        if asked is not None:
+            return int(asked)
+        return task.spec.generate.max_new_tokens if task.spec else 128
+
+    def _request(
+        self, task: ServedTask, body: ChatBody | CompletionBody, asked: Asked, index: int
+    ) -> Request:
+        stop: Callable[[Sequence[int]], bool] | None = None
+        if body.stops:
+            stop = stop_test(self._decode, body.stops)
+        sampling = Sampling(
+            temperature=body.temperature,
+            top_p=body.top_p,
+            top_k=body.top_k,
+            min_p=body.min_p,
+            repetition_penalty=body.repetition_penalty,
+            presence_penalty=body.presence_penalty,
+            frequency_penalty=body.frequency_penalty,
+            seed=None if body.seed is None else body.seed + index,
+            logprobs=body.alternatives,
+            stop=stop,
+        )
+        name, most = uuid4().hex, self._most(task, body)
+        return Request(name, asked.segments, task.adapter, most, sampling)
+
+    async def _choice(
+        self, task: ServedTask, body: ChatBody | CompletionBody, asked: Asked, index: int
+    ) -> AsyncIterator[Piece | Answer]:
+        text, answer = TextStream(self._decode, body.stops), Answer(index)
+        request = self._request(task, body, asked, index)
+        async for output in self._worker.run(request, asked.options):
+            if output.scores is not None:
+                _labelled(task, output.scores, answer)
+                yield Piece(index, answer.text)
+            answer.chosen += output.new
+            answer.tokens += len(output.new)
+            piece = text.add([chosen.token for chosen in output.new])
+            if output.done is not None:
+                answer.reason = _reason(output.done)
+                piece += text.close()
+                answer.text = text.text
+            if piece or output.new:
+                yield Piece(index, piece, output.new)
+        yield Piece(index, "", reason=answer.reason)
+        yield answer
+
+
+def _reason(done: Completion) -> str:
+    if done.error is not None:
+        raise Refused(done.error, 500, kind="server_error")
+    if done.reason not in _REASONS:
+        raise Refused("the request was given up: the server is stopping", 503, kind="server_error")
+    return _REASONS[done.reason]
+
+
+def _labelled(task: ServedTask, scores: OptionScores, answer: Answer) -> None:
+    labels = list(task.labels)
+    top = scores.log_probs[scores.best]
+    weights = [math.exp(score - top) for score in scores.log_probs]
+    answer.label = labels[scores.best]
+    answer.text = task.labels[answer.label]
+    answer.scores = {
+        label: weight / sum(weights) for label, weight in zip(labels, weights, strict=True)
+    }
+    answer.reason = "stop"

@@ -1,0 +1,319 @@
+"""The routes. Each reads a body, asks the answerer, and writes OpenAI's form."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pretune.core.protocols import Renderer
+from pretune.serving.answers import Answer, Answerer, Piece
+from pretune.serving.bodies import Body, ChatBody, CompletionBody, read
+from pretune.serving.catalogue import Asked, Catalogue, ServedTask
+from pretune.serving.forms import Chat, Form, Text
+from pretune.serving.keys import Keys
+from pretune.serving.meter import Meter, Served
+from pretune.serving.refusal import Refused
+from pretune.serving.worker import Worker
+
+MOST_BYTES = 4 * 2**20
+"""Bytes that a body may have: a context of a million tokens is out of reach of any base here."""
+
+DEADLINE = 600.0
+"""Seconds that a request may take where it names no ``timeout``."""
+
+_OPEN = frozenset({"/health", "/ready"})
+"""What a load balancer may ask without a key."""
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """What the routes need: where prompts are answered, for whom, and who counts."""
+
+    worker: Worker
+    catalogue: Catalogue
+    renderer: Renderer
+    keys: Keys
+    meter: Meter
+    longest: int
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application; it starts the service's worker, and drains and stops it at the end."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.worker.start()
+        yield
+        service.worker.stop()
+
+    app = FastAPI(
+        title="pretune", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
+    )
+    app.state.worker = service.worker
+    routes = _Routes(service)
+    app.add_api_route("/v1/models", routes.models, methods=["GET"])
+    app.add_api_route("/v1/models/{name:path}", routes.model, methods=["GET"])
+    app.add_api_route("/v1/chat/completions", routes.chat, methods=["POST"])
+    app.add_api_route("/v1/completions", routes.completions, methods=["POST"])
+    app.add_api_route("/health", routes.health, methods=["GET"])
+    app.add_api_route("/ready", routes.ready, methods=["GET"])
+    app.add_api_route("/metrics", routes.metrics, methods=["GET"])
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(404, _no_route)
+    app.add_exception_handler(405, _no_route)
+    app.add_middleware(_Guard, keys=service.keys)
+    return app
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return error.response()
+
+
+async def _no_route(request: Request, _error: Exception) -> Response:
+    return Refused(f"there is no {request.method} at this path", 404).response()
+
+
+class _Guard:
+    """Keys, before anything else is looked at. By the path that will be routed, not the raw one, so
+    that no spelling of a path leads past it."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app, self._keys = app, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in _OPEN:
+            headers = Headers(scope=scope)
+            if not self._keys.admit(headers.get("authorization")):
+                refused = Refused(
+                    "a valid API key is needed, as: Authorization: Bearer KEY",
+                    401,
+                    kind="authentication_error",
+                )
+                await refused.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class _Routes:
+    """One method a route."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._started = int(time.time())
+        self._answerer = Answerer(service.worker, service.renderer.decode, service.longest)
+
+    async def models(self) -> dict[str, Any]:
+        """Every task, and the base, as models."""
+        data = [self._shown(task) for task in self._service.catalogue]
+        return {"object": "list", "data": data}
+
+    async def model(self, name: str) -> dict[str, Any]:
+        """One of them."""
+        return self._shown(self._service.catalogue[name])
+
+    def _shown(self, task: ServedTask) -> dict[str, Any]:
+        return {
+            "id": task.name,
+            "object": "model",
+            "created": self._started,
+            "owned_by": "pretune",
+            "adapter": task.adapter,
+            "columns": list(task.columns),
+            "labels": list(task.labels),
+        }
+
+    async def health(self) -> Response:
+        """Whether the engine works."""
+        well = self._service.worker.healthy
+        return JSONResponse({"status": "ok" if well else "broken"}, 200 if well else 503)
+
+    async def ready(self) -> Response:
+        """Whether new requests are taken."""
+        open_ = self._service.worker.ready
+        return JSONResponse({"ready": open_}, 200 if open_ else 503)
+
+    async def metrics(self) -> Response:
+        """Counts for Prometheus."""
+        body, kind = self._service.meter.exposition(self._service.worker.stats())
+        return Response(body, media_type=kind)
+
+    async def chat(self, request: Request) -> Response:
+        """Chat completions."""
+        body = read(ChatBody, await _json(request))
+        task = self._service.catalogue[body.model]
+        asked = [self._service.catalogue.chat(task, body)]
+        return await self._respond(request, task, body, asked, Chat)
+
+    async def completions(self, request: Request) -> Response:
+        """Plain completions."""
+        body = read(CompletionBody, await _json(request))
+        task = self._service.catalogue[body.model]
+        asked = self._service.catalogue.completion(task, body)
+        return await self._respond(request, task, body, asked, Text)
+
+    async def _respond(
+        self,
+        request: Request,
+        task: ServedTask,
+        body: Any,
+        asked: Sequence[Asked],
+        kind: type[Form],
+    ) -> Response:
+        form = kind(self._service.renderer.decode, log_probs=body.alternatives is not None)
+        call = _Call(task, sum(len(s) for one in asked for s in one.segments), self._service.meter)
+        items = self._within(body, self._answerer.stream(task, body, asked), call)
+        head = {
+            "id": f"{form.prefix}-{uuid4().hex}",
+            "created": int(time.time()),
+            "model": task.name,
+        }
+        if body.stream:
+            # What is refused is refused before the stream begins, as a proper status.
+            first = await anext(items)
+            events = self._events(first, items, head, body, form, call)
+            return StreamingResponse(events, media_type="text/event-stream")
+        answers = await _unless_gone(request, _collected(items))
+        choices = [form.choice(one) for one in answers]
+        return JSONResponse(
+            {**head, "object": form.whole, "choices": choices, "usage": call.usage()}
+        )
+
+    async def _within(
+        self, body: Body, items: AsyncIterator[Piece | Answer], call: "_Call"
+    ) -> AsyncIterator[Piece | Answer]:
+        """``items`` until the request's deadline, counted whatever comes of them."""
+        end = asyncio.get_running_loop().time() + (body.timeout or DEADLINE)
+        outcome = "cancelled"
+        try:
+            async with aclosing(items) as own:  # type: ignore[type-var]
+                while True:
+                    try:
+                        async with asyncio.timeout_at(end):
+                            item = await anext(own)
+                    except StopAsyncIteration:
+                        outcome = "ok"
+                        return
+                    except TimeoutError:
+                        raise Refused(
+                            f"not done after {body.timeout or DEADLINE:g} seconds; ask for fewer "
+                            "tokens or give it more time",
+                            504,
+                            kind="timeout_error",
+                        ) from None
+                    call.note(item)
+                    yield item
+        except Refused as error:
+            outcome = str(error.status)
+            raise
+        finally:
+            call.end(outcome)
+
+    async def _events(
+        self,
+        first: Piece | Answer,
+        items: AsyncIterator[Piece | Answer],
+        head: dict[str, Any],
+        body: Any,
+        form: Form,
+        call: "_Call",
+    ) -> AsyncIterator[str]:
+        """Server-sent events; an error after the first one is an event too, and the last."""
+        try:
+            async with aclosing(items) as own:  # type: ignore[type-var]
+                item: Piece | Answer | None = first
+                while item is not None:
+                    if isinstance(item, Piece):
+                        choice = form.piece(item)
+                        yield _event({**head, "object": form.part, "choices": [choice]})
+                    item = await anext(own, None)
+        except Refused as error:
+            yield _event(error.body)
+        else:
+            if body.stream_options and body.stream_options.include_usage:
+                yield _event({**head, "object": form.part, "choices": [], "usage": call.usage()})
+        yield "data: [DONE]\n\n"
+
+
+class _Call:
+    """One request's time and tokens."""
+
+    def __init__(self, task: ServedTask, prompt_tokens: int, meter: Meter) -> None:
+        self._task, self._meter = task, meter
+        self._prompt, self._new = prompt_tokens, 0
+        self._began = time.monotonic()
+        self._first: float | None = None
+
+    def note(self, item: Piece | Answer) -> None:
+        """A piece or an answer came."""
+        if self._first is None:
+            self._first = time.monotonic() - self._began
+        if isinstance(item, Answer):
+            self._new += item.tokens
+
+    def end(self, outcome: str) -> None:
+        """It is over."""
+        took = time.monotonic() - self._began
+        self._meter.served(
+            Served(self._task.name, outcome, took, self._first, self._prompt, self._new)
+        )
+
+    def usage(self) -> dict[str, int]:
+        """OpenAI's token counts."""
+        return {
+            "prompt_tokens": self._prompt,
+            "completion_tokens": self._new,
+            "total_tokens": self._prompt + self._new,
+        }
+
+
+def _event(value: dict[str, Any]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+async def _json(request: Request) -> Any:
+    """The body as JSON, read no further than it may be long."""
+    read_ = bytearray()
+    async for chunk in request.stream():
+        read_ += chunk
+        if len(read_) > MOST_BYTES:
+            raise Refused(f"the body has more than {MOST_BYTES} bytes", 413)
+    try:
+        return json.loads(read_)
+    except (ValueError, RecursionError):
+        raise Refused("the body is no JSON") from None
+
+
+async def _collected(items: AsyncIterator[Piece | Answer]) -> list[Answer]:
+    answers = [item async for item in items if isinstance(item, Answer)]
+    return sorted(answers, key=lambda answer: answer.index)
+
+
+async def _unless_gone(request: Request, work: Any) -> list[Answer]:
+    """The result of ``work``, given up when the client leaves."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            answers: list[Answer] = working.result()
+            return answers
+        raise Refused("the client left", 499)
+    finally:
+        for one in (working, leaving):
+            one.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

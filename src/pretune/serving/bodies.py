@@ -1,0 +1,155 @@
+"""What clients may send. A field is honoured or refused by name."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pretune.core.names import unknown
+from pretune.core.sampling import MOST_LOGPROBS
+from pretune.serving.refusal import Refused
+
+MOST_CHOICES = 16
+MOST_STOPS = 4
+
+StopTexts = str | list[str]
+
+B = TypeVar("B", bound="Body")
+
+
+class Body(BaseModel):
+    """What both ways of asking share; sampling is greedy unless ``temperature`` says otherwise."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str = Field(min_length=1, max_length=256)
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    min_p: float = Field(0.0, ge=0, le=1)
+    presence_penalty: float = Field(0.0, ge=-2, le=2)
+    frequency_penalty: float = Field(0.0, ge=-2, le=2)
+    repetition_penalty: float = Field(1.0, gt=0, le=10)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: StopTexts | None = None
+    n: int = Field(1, ge=1, le=MOST_CHOICES)
+    stream: bool = False
+    stream_options: "StreamOptions | None" = None
+    timeout: float | None = Field(None, gt=0, le=3600)
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Stop texts."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @model_validator(mode="after")
+    def _stops_are_texts(self) -> Self:
+        if len(self.stops) > MOST_STOPS or not all(self.stops):
+            raise ValueError(f"stop takes 1 to {MOST_STOPS} texts, none of them empty")
+        if self.stream_options is not None and not self.stream:
+            raise ValueError('stream_options makes sense with "stream": true only')
+        return self
+
+
+class StreamOptions(BaseModel):
+    """``include_usage``: a last event with the token counts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    include_usage: bool = False
+
+
+class TextPart(BaseModel):
+    """A piece of a message; text is all that a language model reads."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Literal["text"]
+    text: str
+
+
+class Message(BaseModel):
+    """One turn. ``context`` is material to answer from, shared by tasks of scope ``suffix``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    role: Literal["system", "developer", "context", "user", "assistant"]
+    content: str | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        """The content as one text."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content)
+
+
+class ChatBody(Body):
+    """``POST /v1/chat/completions``. ``fields`` are the columns of a task's template, instead of
+    messages."""
+
+    messages: list[Message] = Field(default_factory=list, max_length=1024)
+    fields: dict[str, Any] | None = None
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=MOST_LOGPROBS)
+
+    @model_validator(mode="after")
+    def _one_way_to_ask(self) -> Self:
+        if bool(self.messages) == (self.fields is not None):
+            raise ValueError("give messages, or the fields of the task's template; one of the two")
+        if self.messages and self.messages[-1].role == "assistant":
+            raise ValueError("the last message is the assistant's; end with what is asked")
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError('top_logprobs makes sense with "logprobs": true only')
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise ValueError("max_tokens and max_completion_tokens mean the same; give one")
+        return self
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Most tokens to generate, under either name."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def alternatives(self) -> int | None:
+        """Log-probabilities wanted beside the chosen token's; ``None``: not even that."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class CompletionBody(Body):
+    """``POST /v1/completions``: a text (or token ids) to go on from."""
+
+    prompt: str | list[int] | list[str]
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Most tokens to generate."""
+        return self.max_tokens
+
+    @property
+    def alternatives(self) -> int | None:
+        """As for :class:`ChatBody`."""
+        return self.logprobs
+
+
+def read(kind: type[B], value: Any) -> B:
+    """``value`` as a body.
+
+    Raises:
+        Refused: names the field, and the nearest known one where it is unknown.
+    """
+    if not isinstance(value, Mapping):
+        raise Refused("the body is no JSON object")
+    for name in value:
+        if name not in kind.model_fields:
+            raise Refused(str(unknown("field", str(name)[:64], kind.model_fields)), param=str(name))
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise Refused(f"{place}: {message}" if place else message, param=place or None) from None

@@ -1,0 +1,102 @@
+"""OpenAI's forms of an answer: chat and plain, whole and in pieces."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from pretune.core.records import Chosen
+from pretune.serving.answers import Answer, Piece
+from pretune.serving.text import Decode
+
+
+class Form(ABC):
+    """What tells chat responses from plain ones: their names, and where the text stands."""
+
+    prefix: ClassVar[str]
+    whole: ClassVar[str]
+    part: ClassVar[str]
+
+    def __init__(self, decode: Decode, *, log_probs: bool) -> None:
+        self._decode = decode
+        self._wanted = log_probs
+
+    def choice(self, answer: Answer) -> dict[str, Any]:
+        """A choice of a whole response; with ``label`` and ``scores`` where labels answer."""
+        choice = {
+            "index": answer.index,
+            **self._said(answer.text),
+            "logprobs": self._log_probs(answer.chosen),
+            "finish_reason": answer.reason,
+        }
+        if answer.label is not None:
+            choice |= {"label": answer.label, "scores": answer.scores}
+        return choice
+
+    def piece(self, piece: Piece) -> dict[str, Any]:
+        """A choice of a stream's event."""
+        return {
+            "index": piece.index,
+            **self._added(piece),
+            "logprobs": self._log_probs(piece.chosen),
+            "finish_reason": piece.reason,
+        }
+
+    def _log_probs(self, chosen: Sequence[Chosen]) -> dict[str, Any] | None:
+        return self._listed(chosen) if self._wanted and chosen else None
+
+    @abstractmethod
+    def _said(self, text: str) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _added(self, piece: Piece) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _listed(self, chosen: Sequence[Chosen]) -> dict[str, Any]: ...
+
+
+class Chat(Form):
+    """``/v1/chat/completions``."""
+
+    prefix, whole, part = "chatcmpl", "chat.completion", "chat.completion.chunk"
+
+    def _said(self, text: str) -> dict[str, Any]:
+        return {"message": {"role": "assistant", "content": text}}
+
+    def _added(self, piece: Piece) -> dict[str, Any]:
+        return {"delta": {} if piece.reason else {"role": "assistant", "content": piece.text}}
+
+    def _listed(self, chosen: Sequence[Chosen]) -> dict[str, Any]:
+        return {
+            "content": [
+                {
+                    **self._token(one.token, one.log_prob),
+                    "top_logprobs": [self._token(*other) for other in one.top],
+                }
+                for one in chosen
+            ]
+        }
+
+    def _token(self, token: int, log_prob: float) -> dict[str, Any]:
+        text = self._decode([token])
+        return {"token": text, "logprob": log_prob, "bytes": list(text.encode())}
+
+
+class Text(Form):
+    """``/v1/completions``."""
+
+    prefix, whole, part = "cmpl", "text_completion", "text_completion"
+
+    def _said(self, text: str) -> dict[str, Any]:
+        return {"text": text}
+
+    def _added(self, piece: Piece) -> dict[str, Any]:
+        return {"text": piece.text}
+
+    def _listed(self, chosen: Sequence[Chosen]) -> dict[str, Any]:
+        return {
+            "tokens": [self._decode([one.token]) for one in chosen],
+            "token_logprobs": [one.log_prob for one in chosen],
+            "top_logprobs": [
+                {self._decode([token]): value for token, value in one.top} for one in chosen
+            ],
+        }

@@ -1,0 +1,154 @@
+"""The engine's own thread, and how coroutines speak with it."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from pretune.core.errors import PretuneError
+from pretune.core.records import Completion, FinishReason, Request
+from pretune.engine.engine import Engine, Output, Stats
+from pretune.serving.refusal import overloaded
+
+_FAULTS = 3
+"""Steps that may fail one after another before the engine counts as broken."""
+
+
+class _Listener:
+    """Where a request's outputs go: a queue of the event loop that asked."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.queue: asyncio.Queue[Output] = asyncio.Queue()
+
+    def tell(self, output: Output) -> None:
+        """From any thread; a loop that is gone hears nothing."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.queue.put_nowait, output)
+
+
+class Worker:
+    """Steps an engine in a thread while there is work; at most ``most`` requests at a time.
+
+    Whatever goes wrong in a step ends the requests that ran in it, each with the error, and not
+    the thread.
+    """
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self._engine = engine
+        self._most = most
+        self._orders: deque[Callable[[], None]] = deque()
+        self._listeners: dict[str, _Listener] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self._draining = False
+        self._faults = 0
+        self._thread = threading.Thread(target=self._run, name="pretune-engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the thread lives and its last steps did not all fail."""
+        return self._thread.is_alive() and self._faults < _FAULTS
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are taken."""
+        return self.healthy and not self._draining
+
+    @property
+    def load(self) -> int:
+        """Requests under way."""
+        return len(self._listeners)
+
+    def stats(self) -> Stats:
+        """The engine's counts; read without a lock, so of about this moment."""
+        return self._engine.stats()
+
+    def drain(self) -> None:
+        """Take no new requests; those under way go on."""
+        self._draining = True
+
+    def stop(self) -> None:
+        """Give up what is under way, and end the thread."""
+        self._draining = self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    async def run(
+        self, request: Request, options: Sequence[Sequence[int]] | None = None
+    ) -> AsyncIterator[Output]:
+        """The outputs of ``request`` as they come. Leaving early cancels it.
+
+        Raises:
+            Refused: 429 when too many requests are under way, 503 when the server is stopping.
+        """
+        if not self.ready:
+            raise overloaded("the server is stopping; ask another one", 503)
+        if self.load >= self._most:
+            raise overloaded(
+                f"{self.load} requests are under way, which is as many as this server takes; "
+                "try again in a moment"
+            )
+        listener = _Listener()
+        self._listeners[request.id] = listener
+        self._order(lambda: self._submit(request, options))
+        try:
+            while True:
+                output = await listener.queue.get()
+                yield output
+                if output.done is not None or output.scores is not None:
+                    return
+        finally:
+            if self._listeners.pop(request.id, None) is not None:
+                self._order(lambda: self._engine.cancel(request.id))
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.append(order)
+        self._wake.set()
+
+    def _submit(self, request: Request, options: Sequence[Sequence[int]] | None) -> None:
+        try:
+            self._engine.submit(request, options)
+        except PretuneError as error:
+            self._tell(_failed(request.id, error))
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait()
+            self._wake.clear()
+            while not self._stopping and (self._orders or self._engine.busy):
+                while self._orders:
+                    self._orders.popleft()()
+                self._step()
+            if not self._stopping:
+                self._engine.check()  # law 11, whenever there is nothing to do
+        self._engine.close()
+        for name in list(self._listeners):
+            self._tell(Output(name, done=Completion(name, (), FinishReason.CANCELLED)))
+
+    def _step(self) -> None:
+        try:
+            outputs = self._engine.step()
+            self._faults = 0
+        except Exception as error:  # whatever it is, it must not stop the others for good
+            self._faults += 1
+            outputs = [_failed(name, error) for name in self._engine.abort()]
+        for output in outputs:
+            self._tell(output)
+
+    def _tell(self, output: Output) -> None:
+        ended = output.done is not None or output.scores is not None
+        listeners = self._listeners
+        listener = listeners.pop(output.request_id, None) if ended else listeners.get(
+            output.request_id
+        )  # fmt: skip
+        if listener is not None:
+            listener.tell(output)
+
+
+def _failed(name: str, error: Exception) -> Output:
+    return Output(name, done=Completion(name, (), FinishReason.FAILED, error=str(error)))
