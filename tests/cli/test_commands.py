@@ -13,6 +13,7 @@ def test_help_is_quick_and_names_every_command(run):
         "eval",
         "compare",
         "generate",
+        "serve",
         "adapters",
         "merge",
         "import",

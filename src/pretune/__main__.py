@@ -1,0 +1,5 @@
+"""``python -m pretune`` is ``pretune``."""
+
+from pretune.cli.app import main
+
+main()

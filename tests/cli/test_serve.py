@@ -1,0 +1,110 @@
+"""``pretune serve``: from a run's folder to answers over HTTP, and to a good end on SIGTERM."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx2 as httpx
+import pytest
+
+from pretune.api.serve import ServeOptions, check_address, find_tasks, new_key, read_keys
+from pretune.core.errors import DataError, SpecError
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_a_run_is_served_until_sigterm(run, task):
+    assert run("train", "desk.yaml", "--out", "runs/desk").code == 0
+    generated = run(
+        "generate", "desk.yaml", "--adapter", "runs/desk", "--row", '{"text": "pin lost"}', "--json"
+    )
+    assert generated.code == 0
+    port = free_port()
+    command = [sys.executable, "-m", "pretune", "serve", "runs", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+                wait_for(http, process)
+                names = [one["id"] for one in http.get("/v1/models").json()["data"]]
+                assert names == [names[0], "desk"]
+                question = [{"role": "user", "content": "pin lost"}]
+                body = {"model": "desk", "messages": question}
+                found = http.post("/v1/chat/completions", json=body).json()["choices"][0]
+                assert found["message"]["content"] in ("card", "loan")
+                assert found["scores"].keys() == {"card", "loan"}
+        finally:
+            process.send_signal(signal.SIGTERM)
+            told = process.stderr.read() if process.stderr else ""
+            assert process.wait(30) in (0, -signal.SIGTERM)
+    assert f"serving desk at http://127.0.0.1:{port}/v1" in told
+    assert "pin lost" not in told
+
+
+def wait_for(http: httpx.Client, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert process.poll() is None, "the server ended by itself"
+        try:
+            if http.get("/ready").status_code == 200:
+                return
+        except httpx.ConnectError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not start")
+
+
+def test_nothing_to_serve_says_what_to_do(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "name a folder" in run("serve").err
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    ran = run("serve", empty)
+    assert ran.code == DataError.exit_code
+    assert "no finished run" in ran.err
+    assert "is no folder" in run("serve", tmp_path / "missing").err
+
+
+def test_two_runs_of_one_task_are_refused(run, task, tmp_path):
+    for place in ("one", "two"):
+        assert run("train", "desk.yaml", "--out", f"runs/{place}").code == 0
+    with pytest.raises(DataError, match='two runs are of task "desk"'):
+        find_tasks([tmp_path / "runs"])
+    (found,) = find_tasks([tmp_path / "runs" / "one"])
+    assert found.spec.name == "desk"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.org"])
+def test_strangers_need_keys(host, tmp_path):
+    with pytest.raises(SpecError, match="no keys are set"):
+        check_address(ServeOptions(host=host))
+    check_address(ServeOptions(host=host, keys=tmp_path / "keys"))
+    for local in ("127.0.0.1", "127.0.0.9", "::1", "localhost"):
+        check_address(ServeOptions(host=local))
+
+
+def test_keys_are_kept_as_hashes(tmp_path):
+    path = tmp_path / "keys"
+    first, second = new_key(path), new_key(path)
+    assert first not in path.read_text()
+    keys = read_keys(path)
+    assert keys.admit(f"Bearer {first}")
+    assert keys.admit(f"bearer {second}")
+    assert not keys.admit(f"Bearer {first}x")
+    assert not keys.admit(None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot read keys"), ("", "holds no key"), ("my-plain-key\n", "no hash of a key")],
+)
+def test_bad_key_files(tmp_path, content, words):
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SpecError, match=words):
+        read_keys(path)
