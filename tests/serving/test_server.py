@@ -194,6 +194,34 @@ def test_what_cannot_be_honoured_is_refused_by_name(http, body, status, param, w
     assert words in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("", "prompt is empty"),
+        ([], "prompt is empty"),
+        (["x"] * 17, "17 prompts at once; send 16 at most"),
+        ([1, 2, 9999], "a token id is not from 0 to 261"),
+        ([-1], "a token id is not from 0 to 261"),
+        ([["x"]], "prompt"),
+    ],
+)
+def test_prompts_that_make_no_sense(http, prompt, words):
+    response = http.post("/v1/completions", json={"model": "base", "prompt": prompt})
+    assert response.status_code == 400
+    assert words in response.json()["error"]["message"]
+
+
+def test_several_prompts_and_token_ids(http):
+    body = {"model": "base", "max_tokens": 3}
+    both = http.post("/v1/completions", json={**body, "prompt": ["ab", "cd"]}).json()
+    assert [choice["index"] for choice in both["choices"]] == [0, 1]
+    text = http.post("/v1/completions", json={**body, "prompt": "ab"}).json()
+    assert both["choices"][0]["text"] == text["choices"][0]["text"]
+    assert text["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+    ids = http.post("/v1/completions", json={**body, "prompt": [70, 71]}).json()
+    assert ids["usage"]["prompt_tokens"] == 2
+
+
 def test_missing_and_empty_fields_of_a_template(http):
     for fields, words in (({}, '"text"'), ({"text": ""}, "nothing in"), ({"txt": "x"}, '"text"')):
         response = http.post("/v1/chat/completions", json={"model": "free", "fields": fields})

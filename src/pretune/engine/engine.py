@@ -282,9 +282,7 @@ class Engine:
         trie, name = sequence.trie, sequence.request.id
         assert trie is not None
         if not bool(logits.isfinite().all()):
-            return self._end(
-                sequence, FinishReason.FAILED, f'request "{name}" led to logits that are not finite'
-            )
+            return self._end(sequence, FinishReason.FAILED, str(NotFinite(name)))
         scores = trie.scores(logits)
         self._end(sequence, FinishReason.END)
         return Output(name, scores=OptionScores(name, tuple(scores.tolist())))

@@ -1,18 +1,26 @@
 """The sampler: from logits to a token, as the request wants it."""
 
 from collections.abc import Sequence as Seq
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pretune.core.errors import PretuneError
 from pretune.core.records import Chosen
 from pretune.core.sampling import Sampling
 from pretune.engine.sequence import Sequence
 
 
-class NotFinite(PretuneError, ArithmeticError):
-    """Logits of one request that are not finite."""
+class NotFinite(NamedTuple):
+    """Stands for the token of a request whose logits are not finite."""
+
+    request_id: str
+
+    def __str__(self) -> str:
+        return (
+            f'request "{self.request_id}" led to logits that are not finite; its adapter or its '
+            "prompt is damaged"
+        )
 
 
 def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | NotFinite]:
@@ -24,12 +32,7 @@ def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | NotFinite]
     best = logits.argmax(-1).tolist()
     finite = logits.isfinite().all(-1).tolist()
     return [
-        _chosen(logits[row], sequence, best[row])
-        if finite[row]
-        else NotFinite(
-            f'request "{sequence.request.id}" led to logits that are not finite; its adapter or '
-            "its prompt is damaged"
-        )
+        _chosen(logits[row], sequence, best[row]) if finite[row] else NotFinite(sequence.request.id)
         for row, sequence in enumerate(sequences)
     ]
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pretune.core.errors import PretuneError
+from pretune.core.errors import PretuneError, SpecError
 from pretune.engine.blocks import BlockPool, Key, OutOfBlocks
 from pretune.engine.sequence import Sequence
 from pretune.engine.slots import Slots
@@ -187,7 +187,8 @@ class Scheduler:
 
     def _check_size(self, sequence: Sequence) -> None:
         most = min(self._pool.size * self._limits.block, self._limits.context)
-        wanted = sequence.prompt + max(sequence.request.max_new_tokens, sequence.nodes)
+        new = sequence.nodes if sequence.trie else sequence.request.max_new_tokens
+        wanted = sequence.prompt + new
         if wanted > most:
             raise TooLong(
                 f'request "{sequence.request.id}" needs room for {wanted} tokens of prompt and '
@@ -230,7 +231,5 @@ class Scheduler:
             sequence.holds_slot = True
 
 
-class TooLong(PretuneError, ValueError):
+class TooLong(SpecError):
     """A request that can never fit the cache."""
-
-    exit_code = 2

@@ -68,6 +68,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_api_route("/metrics", routes.metrics, methods=["GET"])
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(404, _no_route)
     app.add_exception_handler(405, _no_route)
     app.add_middleware(_Guard, keys=service.keys)
@@ -77,6 +78,12 @@ def create_app(service: Service) -> FastAPI:
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return error.response()
+
+
+async def _broken(_request: Request, _error: Exception) -> Response:
+    # The error itself may hold a user's text; it goes to the operator's log alone.
+    message = "the server failed at this request; its operator finds the reason in the log"
+    return Refused(message, 500, kind="server_error").response()
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:

@@ -10,6 +10,7 @@ from pretune.core.sampling import MOST_LOGPROBS
 from pretune.serving.refusal import Refused
 
 MOST_CHOICES = 16
+MOST_PROMPTS = 16
 MOST_STOPS = 4
 
 StopTexts = str | list[str]

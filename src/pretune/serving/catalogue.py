@@ -11,7 +11,7 @@ from pretune.core.records import Row
 from pretune.core.segments import Role, Segment, TokenSegment, Turn
 from pretune.data.dataset import option_ids, prompt_of
 from pretune.data.rejected import Rejected
-from pretune.serving.bodies import ChatBody, CompletionBody, Message
+from pretune.serving.bodies import MOST_PROMPTS, ChatBody, CompletionBody, Message
 from pretune.serving.refusal import Refused
 from pretune.spec.task import TaskSpec
 from pretune.spec.template import columns_of
@@ -103,6 +103,10 @@ class Catalogue:
         if isinstance(given, str):
             return [self._text(task, given)]
         texts = [one for one in given if isinstance(one, str)]
+        if len(texts) > MOST_PROMPTS:
+            raise Refused(
+                f"{len(texts)} prompts at once; send {MOST_PROMPTS} at most", param="prompt"
+            )
         if texts:
             return [self._text(task, one) for one in texts]
         return [self._tokens(task, [one for one in given if isinstance(one, int)])]

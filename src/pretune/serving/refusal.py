@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from pretune.core.errors import PretuneError
+from pretune.core.errors import SpecError
 
 
-class Refused(PretuneError, ValueError):
+class Refused(SpecError):
     """A request that is answered by an error.
 
     ``kind`` is OpenAI's ``type``, ``param`` the field at fault, ``retry_after`` seconds after which
