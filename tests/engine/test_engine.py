@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.testing import assert_close
+from transformers import DynamicCache
 
 from laws.cases import CONFIGS, TURNS, make_adapter, request_of
 from laws.probe import SMALL, Probe
 from pretune.adapters.adapter import Adapter
+from pretune.adapters.injection import Injection
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import AdapterError, SpecError
 from pretune.core.records import FinishReason
 from pretune.core.sampling import Sampling
 from pretune.core.scope import Scope
+from pretune.engine.reference import Reference
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +186,22 @@ def test_generate_and_score_leave_nothing_behind_when_one_fails(base, lora):
     probe.check()
     same = probe.generate([asked(base, "x"), asked(base, "x")])
     assert [one.request_id for one in same] == ["x", "x"]
+
+
+@pytest.mark.parametrize("name", ["lora", "dora", "bottleneck", "direft", "prefix_tuning"])
+def test_in_16_bits_adapters_are_cast_once_and_mean_the_same(name):
+    base = tiny_base()
+    base.model.bfloat16()
+    adapter = make_adapter(base, CONFIGS[name], Scope.PROMPT)
+    injection = Injection(base)
+    injection.mount("a", adapter)
+    reference = Reference(injection, base.renderer.end_ids)
+    expected = reference.prefill(request_of(base, "a"), DynamicCache(config=base.model.config))
+    injection.unmount("a")
+    probe = Probe(base, {"a": adapter}.__getitem__)
+    probe.finish(asked(base, "x", "a", most=1))
+    found = probe.logits["x"][0]
+    # bf16 keeps 8 bits; both sides round at the same places but for the order of sums.
+    assert_close(found, expected[-1], rtol=0, atol=0.05)
+    plain = reference.prefill(request_of(base, None), DynamicCache(config=base.model.config))
+    assert float((found - plain[-1]).abs().max()) > 0.2, "the adapter makes no difference"

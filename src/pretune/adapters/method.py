@@ -31,6 +31,10 @@ class Method(ABC, Generic[C]):
     mergeable: ClassVar[bool] = False
     """Whether, at scope ``all``, the update can be folded into the base's weights."""
 
+    needs_float32: ClassVar[bool] = False
+    """Whether :meth:`edit` computes with the weights as they are saved. If not, it casts them to
+    the dtype of what it edits, and who serves may do that once."""
+
     def __init__(self, config: C) -> None:
         self.config = config
 

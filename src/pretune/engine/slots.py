@@ -107,8 +107,9 @@ class Slots:
         base = self._injection.base
         try:
             adapter = adapter or self._load(name)
+            dtype = None if adapter.method.needs_float32 else base.model.dtype
             return adapter, {
-                site: {part: value.to(base.device) for part, value in parts.items()}
+                site: {part: value.to(base.device, dtype) for part, value in parts.items()}
                 for site, parts in adapter.by_site(base).items()
             }
         except PretuneError:

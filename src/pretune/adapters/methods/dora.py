@@ -20,6 +20,7 @@ class Dora(Method[DoraConfig]):
 
     effect_parts = ("B",)
     mergeable = True
+    needs_float32 = True
 
     def sites(self, anatomy: Anatomy) -> tuple[Site, ...]:
         """The linear layers with the configured roles."""
