@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 
 from pretune.api.serve import ServeOptions, check_address, find_tasks, new_key, read_keys
-from pretune.core.errors import DataError, SpecError
+from pretune.core.errors import DataError, MissingExtra, SpecError
 
 
 def free_port() -> int:
@@ -56,6 +56,16 @@ def wait_for(http: httpx.Client, process: subprocess.Popen) -> None:
         except httpx.ConnectError:
             time.sleep(0.1)
     raise AssertionError("the server did not start")
+
+
+def test_without_the_extra_the_message_holds_the_command():
+    code = (
+        "import sys; sys.modules['fastapi'] = None; sys.argv = ['pretune', 'serve', 'runs']\n"
+        "from pretune.cli.app import main\nmain()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ran.returncode == MissingExtra.exit_code
+    assert "pip install 'pretune[serve]'" in " ".join(ran.stderr.split())
 
 
 def test_nothing_to_serve_says_what_to_do(run, tmp_path, monkeypatch):

@@ -178,6 +178,22 @@ def test_slots_are_not_given_away_before_they_were_used(base, lora):
     assert probe.stats().adapter_loads == 6
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_adapter_whose_request_was_cancelled_keeps_no_slot(base, lora, fails):
+    """Found by random traffic: one slot, its adapter still coming, and nobody there to take it."""
+
+    def load(name):
+        if name == "first" and fails:
+            raise AdapterError("damaged")
+        return lora
+
+    probe = Probe(base, load, SMALL._replace(slots=1))
+    probe.submit(asked(base, "x", "first"))
+    probe.step()
+    probe.cancel("x")
+    assert probe.finish(asked(base, "y", "second"))["y"].reason is FinishReason.LENGTH
+
+
 def test_generate_and_score_leave_nothing_behind_when_one_fails(base, lora):
     probe = Probe(base, {"a": lora}.__getitem__)
     with pytest.raises(Exception, match="hold"):

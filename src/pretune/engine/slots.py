@@ -20,6 +20,10 @@ Load = Callable[[str], Adapter]
 Placed = tuple[Adapter, Mapping[str, Mapping[str, Tensor]]]
 
 
+_MOST_FAILED = 64
+"""Failures that are kept for requests which may have been cancelled since."""
+
+
 class Slots:
     """``size`` places. All methods are for the engine's own thread."""
 
@@ -29,6 +33,7 @@ class Slots:
         self._load = load
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="pretune-adapters")
         self._coming: dict[str, Future[Placed]] = {}
+        self._failed: dict[str, BaseException] = {}
         self._adapters: dict[str, Adapter] = {}
         self._holders: OrderedDict[str, int] = OrderedDict()
         self.loads = 0
@@ -61,23 +66,16 @@ class Slots:
         Raises:
             PretuneError: it could not be loaded, or does not fit the base; asking again tries anew.
         """
+        self._settle()
         if name in self._holders:
             self._holders.move_to_end(name)
             return self._adapters[name]
-        coming = self._coming.get(name)
-        if coming is None:
-            if self._make_room():
-                self.loads += 1
-                self._coming[name] = self._loader.submit(self._place, name, adapter)
-            return None
-        if not coming.done():
-            return None
-        del self._coming[name]
-        adapter, weights = coming.result()
-        self._injection.mount_live(name, adapter.method, adapter.scope, weights)
-        self._adapters[name] = adapter
-        self._holders[name] = 0
-        return adapter
+        if name in self._failed:
+            raise self._failed.pop(name)
+        if name not in self._coming and self._make_room():
+            self.loads += 1
+            self._coming[name] = self._loader.submit(self._place, name, adapter)
+        return None
 
     def mounted(self, name: str) -> Mounted:
         """The slot of a resident adapter."""
@@ -102,6 +100,21 @@ class Slots:
         self._coming.clear()
         for name in list(self._holders):
             self._evict(name)
+
+    def _settle(self) -> None:
+        """Take in every adapter that has come, whether or not who asked for it is still there: one
+        that nobody wants any more must not keep a slot."""
+        for name in [name for name, coming in self._coming.items() if coming.done()]:
+            coming = self._coming.pop(name)
+            if (error := coming.exception()) is not None:
+                self._failed[name] = error
+                while len(self._failed) > _MOST_FAILED:
+                    del self._failed[next(iter(self._failed))]
+                continue
+            adapter, weights = coming.result()
+            self._injection.mount_live(name, adapter.method, adapter.scope, weights)
+            self._adapters[name] = adapter
+            self._holders[name] = 0
 
     def _place(self, name: str, adapter: Adapter | None) -> Placed:
         base = self._injection.base
