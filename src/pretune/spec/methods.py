@@ -151,7 +151,7 @@ class DireftConfig(MethodConfig):
 class PrefixTuningConfig(MethodConfig):
     """Trained keys and values before the prompt, per layer (Li and Liang 2021)."""
 
-    learning_rate: ClassVar[float] = 1e-2
+    learning_rate: ClassVar[float] = 0.1
     trains_matrices: ClassVar[bool] = False
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 
@@ -172,7 +172,7 @@ class PrefixTuningConfig(MethodConfig):
 class PromptTuningConfig(MethodConfig):
     """Trained input embeddings before the prompt (Lester et al. 2021, arXiv 2104.08691)."""
 
-    learning_rate: ClassVar[float] = 3e-2
+    learning_rate: ClassVar[float] = 0.1
     trains_matrices: ClassVar[bool] = False
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 
