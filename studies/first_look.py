@@ -20,6 +20,7 @@ from pretune.api import Workbench
 from pretune.core.files import write_atomic
 from pretune.data.dataset import prepare
 from pretune.spec.task import TaskSpec, parse_task
+from pretune.training.history import StopReason
 from pretune.training.loop import Start
 from pretune.training.memory import PeakMemory
 
@@ -70,6 +71,8 @@ def run(data: Path, name: str, method: str, out: Path) -> dict[str, Any]:
     if method != "base":
         started = time.perf_counter()
         trained = workbench.train(task, out / "run", data=rows, start=Start.RESUME)
+        if trained.result.reason is StopReason.INTERRUPTED:
+            raise SystemExit(f"{name}, {method}: interrupted; the same command goes on with it")
         adapter, seconds = trained.adapter, time.perf_counter() - started
     peak = memory.read()
     found = workbench.evaluate(task, rows.test, adapter)
