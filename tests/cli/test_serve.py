@@ -5,11 +5,12 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import httpx2 as httpx
 import pytest
 
-from pretune.api.serve import ServeOptions, check_address, find_tasks, new_key, read_keys
+from pretune.api.serve import ServeOptions, build, check_address, find_tasks, new_key, read_keys
 from pretune.core.errors import DataError, MissingExtra, SpecError
 
 
@@ -95,6 +96,15 @@ def test_strangers_need_keys(host, tmp_path):
     check_address(ServeOptions(host=host, keys=tmp_path / "keys"))
     for local in ("127.0.0.1", "127.0.0.9", "::1", "localhost"):
         check_address(ServeOptions(host=local))
+
+
+def test_tasks_of_two_bases_are_refused(run, task, tmp_path):
+    assert run("train", "desk.yaml", "--out", "runs/desk").code == 0
+    (found,) = find_tasks([tmp_path / "runs"])
+    other = found.spec.base.model_copy(update={"name": "embedded"})
+    spec = found.spec.model_copy(update={"name": "other", "base": other})
+    with pytest.raises(SpecError, match="of several bases"):
+        build([found, replace(found, spec=spec)], ServeOptions())
 
 
 def test_keys_are_kept_as_hashes(tmp_path):

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import torch
 import uvicorn
 from fastapi import FastAPI
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter, read_manifest
 from pretune.api.runs import RunFolder
-from pretune.bases import Base, load_base
+from pretune.api.workbench import Workbench
+from pretune.bases import Base
 from pretune.core.errors import DataError, SpecError
 from pretune.core.files import write_atomic
 from pretune.core.names import unknown
@@ -103,7 +103,7 @@ def build(tasks: Sequence[FoundTask], options: ServeOptions) -> FastAPI:
         SpecError: the tasks are of several bases, or the options let strangers in.
     """
     check_address(options)
-    base = load_base_of([task.spec for task in tasks])
+    base = _one_base([task.spec for task in tasks])
     store = Store({task.digest: task.folder for task in tasks})
     block = Size().block
     size = Size(blocks=max(1, options.cache_tokens // block), slots=options.slots)
@@ -123,21 +123,12 @@ def build(tasks: Sequence[FoundTask], options: ServeOptions) -> FastAPI:
     )
 
 
-def load_base_of(specs: Sequence[TaskSpec]) -> Base:
-    """The one base that all ``specs`` share, on the accelerator if there is one."""
+def _one_base(specs: Sequence[TaskSpec]) -> Base:
     bases: dict[BaseSpec, str] = {spec.base: spec.name for spec in specs}
     if len(bases) > 1:
         listed = "; ".join(f'"{spec.name}" ({name})' for spec, name in bases.items())
         raise SpecError(f"these tasks are of several bases: {listed}; serve each base by itself")
-    spec = next(iter(bases))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_base(
-        spec.name,
-        spec.precision,
-        device=device,
-        allow_download=spec.allow_download,
-        revision=spec.revision,
-    )
+    return Workbench.open(next(iter(bases))).base
 
 
 def check_address(options: ServeOptions) -> None:

@@ -40,11 +40,6 @@ class KVBlocks:
             for _ in range(2)
         )
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of device memory."""
-        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
-
     def clear(self, blocks: list[int]) -> None:
         """Zero ``blocks`` that another sequence may have written."""
         index = torch.tensor(blocks, device=self.keys[0].device)

@@ -43,7 +43,6 @@ def serve(
         raise SpecError("nothing to serve; name a folder that pretune train or demo wrote")
     quiet_libraries()
     options = api.ServeOptions(host, port, keys, cache_tokens, slots, most_requests)
-    api.check_address(options)
     tasks = api.find_tasks(runs)
     app = api.build(tasks, options)
     names = ", ".join(task.spec.name for task in tasks)
