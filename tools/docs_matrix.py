@@ -99,15 +99,15 @@ def _reasons() -> Iterator[str]:
 def _sizes(base: Base) -> Iterator[str]:
     yield "## Size with default options\n"
     yield f"On the embedded base ({base.parameters:,} weights).\n"
-    lines = ["| method | acts on | virtual tokens | trained weights | learning rate |"]
-    lines.append("| --- | --- | ---: | ---: | ---: |")
+    lines = ["| method | acts on | virtual tokens | trained weights | learning rate | batch |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
     for name, kind in METHODS.items():
         config: Any = kind()
         method = build_method(config)
         trained = sum(value.numel() for value in method.initial(base, "Answer.", 0).values())
         lines.append(
             f"| `{name}` | {_acts_on(base, config)} | {config.virtual_tokens or ''} | "
-            f"{_once(base, name, trained):,} | {config.learning_rate:g} |"
+            f"{_once(base, name, trained):,} | {config.learning_rate:g} | {config.batch_size} |"
         )
     yield "\n".join([*lines, ""])
 

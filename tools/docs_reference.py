@@ -87,7 +87,10 @@ def _method(name: str, config: type[MethodConfig]) -> Iterator[str]:
     rate = f"{config.learning_rate:g}"
     if config.trains_matrices:
         rate += f" up to a width of {VETTED_WIDTH}, in inverse proportion beyond"
-    yield f"Scopes: {scopes}. Learning rate where `train` gives none: {rate}.\n"
+    yield (
+        f"Scopes: {scopes}. Where `train` gives none: learning rate {rate}; "
+        f"{config.batch_size} rows in a step.\n"
+    )
     for reason, refused in _reasons(config).items():
         listed = ", ".join(f"`{scope}`" for scope in refused)
         yield f"Refused: {listed}: {reason}.\n"

@@ -51,7 +51,7 @@ def test_smallest_file_takes_the_vetted_recipe(tmp_path):
     assert (spec.kind, spec.metrics) == (Kind.CLASSIFICATION, ("accuracy", "macro_f1"))
     assert (spec.method, spec.scope) == (LoraConfig(), Scope.PROMPT)
     assert spec.train.learning_rate is None
-    assert spec.train.accumulation == 1
+    assert spec.train.batch_size is None
 
 
 def test_rates_of_matrices_fall_with_the_width_of_the_base():
@@ -73,7 +73,6 @@ def test_defaults_follow_the_kind_and_the_method():
     assert (free.kind, free.metrics) == (Kind.GENERATION, ("exact_match", "rouge_l"))
     assert task(labels=None, template={"messages": "messages"}).kind is Kind.CHAT
     assert task(method="full").scope is Scope.ALL
-    assert task(train={"batch_size": 32, "micro_batch_size": 8}).train.accumulation == 4
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -152,10 +151,6 @@ def test_sources_and_bases(tmp_path):
         ({"labels": "low"}, "labels: labels are a list, or a mapping of each label to its words"),
         ({"goals": ["f1 = 3"]}, 'goals[0]: goal "f1 = 3" is not a name, one of >=, <=, >, <, and'),
         ({"name": "a/b"}, 'name: name "a/b" may hold letters, digits'),
-        (
-            {"train": {"batch_size": 32, "micro_batch_size": 5}},
-            'train: micro_batch_size "5" does not divide batch_size "32"',
-        ),
     ],
 )
 def test_mistakes_are_named_with_what_to_do(changes, words):

@@ -3,8 +3,9 @@ from hypothesis import strategies as st
 
 from pretune.core.records import TokenExample
 from pretune.core.segments import Role, TokenSegment
+from pretune.spec.methods import LoraConfig, PromptTuningConfig
 from pretune.spec.training import TrainSpec
-from pretune.training.plan import Plan, shares
+from pretune.training.plan import Plan, batch_size, shares
 
 
 def plan(count: int, **options) -> Plan:
@@ -12,7 +13,13 @@ def plan(count: int, **options) -> Plan:
         TokenExample(f"made:{i}", (TokenSegment(Role.USER, (1,) * (i % 7 + 1)),))
         for i in range(count)
     ]
-    return Plan(examples, TrainSpec(**options))
+    spec = TrainSpec(**options)
+    return Plan(examples, spec, batch_size(LoraConfig(), spec))
+
+
+def test_a_method_brings_its_own_batch():
+    assert batch_size(PromptTuningConfig(), TrainSpec()) == PromptTuningConfig.batch_size == 8
+    assert batch_size(PromptTuningConfig(), TrainSpec(batch_size=5)) == 5
 
 
 @given(count=st.integers(1, 60), batch=st.integers(1, 20), epochs=st.integers(1, 3))

@@ -42,13 +42,18 @@ def manifest_of(adapter: Adapter) -> dict[str, Any]:
     }
 
 
+def adapter_path(adapter: Adapter, root: Path) -> Path:
+    """Where below ``root`` an adapter is kept: named by its digest."""
+    return root / adapter.digest[:SHORT]
+
+
 def save_adapter(adapter: Adapter, root: Path) -> Path:
-    """Write ``adapter`` to ``root/<digest>`` and return that folder; already there, it is kept.
+    """Write ``adapter`` to its place below ``root`` and return it; already there, it is kept.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    folder = root / adapter.digest[:SHORT]
+    folder = adapter_path(adapter, root)
     if folder.exists() and read_manifest(folder).get("digest") == adapter.digest:
         return folder
     with folder_atomic(folder) as draft:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pretune.adapters.adapter import Adapter
-from pretune.adapters.files import save_adapter
+from pretune.adapters.files import adapter_path, save_adapter
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import TUNED, tuning
 from pretune.api.runs import RunFolder
@@ -33,6 +33,7 @@ from pretune.spec.dump import dump_task
 from pretune.spec.task import TaskSpec
 from pretune.training.history import Validation
 from pretune.training.loop import Start, check_new, train
+from pretune.training.processes import is_main
 from pretune.training.result import TrainResult
 from pretune.training.sinks.jsonl import JsonLines
 from pretune.training.sinks.tensorboard import TensorBoard
@@ -198,6 +199,9 @@ class Workbench:
         The best parameters by the task's first metric on (a sample of) the validation rows become
         the adapter. ``sinks`` hear of it beside the logs that every run writes.
 
+        Under ``accelerate launch`` every process calls this; the main one alone locks and writes
+        ``folder`` and tells ``sinks``.
+
         Raises:
             DataError: nothing to learn from.
             BusyError: ``folder`` is in use, or holds a training and ``start`` is ``NEW``.
@@ -205,21 +209,30 @@ class Workbench:
                 with was another one.
         """
         run = RunFolder(folder)
-        with folder_lock(folder, "training"):
+        main = is_main(self.base.device)
+        with folder_lock(folder, "training") if main else nullcontext():
             # Before anything is written: what another run left here must stay as it is.
-            if start is Start.NEW:
+            if main and start is Start.NEW:
                 check_new(run.training)
-            data = data or prepare(task, self.base.renderer, run.data)
-            report = data.report.to_dict()
-            write_atomic(run.data / "report.json", json.dumps(report, indent=1) + "\n")
-            write_atomic(run.task, dump_task(task, folder))
-            for sink in sinks:
-                sink.emit(Event("data.report", values=report))
-            result = self._tune(task, run, data, sinks, start)
-            saved = save_adapter(result.adapter, run.adapters)
+            data = data or prepare(task, self.base.renderer, run.data if main else None)
+            if main:
+                self._begin(task, run, data, sinks)
+            logs = (JsonLines(run.log), TensorBoard(run.tensorboard)) if main else ()
+            result = self._tune(task, run, data, (*logs, *sinks), start)
+            saved = adapter_path(result.adapter, run.adapters)
             trained = TrainedRun(run, result.adapter, saved, result, data)
-            run.write_record(trained.record())
+            if main:
+                save_adapter(result.adapter, run.adapters)
+                run.write_record(trained.record())
         return trained
+
+    @staticmethod
+    def _begin(task: TaskSpec, run: RunFolder, data: TaskData, sinks: Sequence[EventSink]) -> None:
+        report = data.report.to_dict()
+        write_atomic(run.data / "report.json", json.dumps(report, indent=1) + "\n")
+        write_atomic(run.task, dump_task(task, run.path))
+        for sink in sinks:
+            sink.emit(Event("data.report", values=report))
 
     def _tune(
         self,
@@ -229,7 +242,6 @@ class Workbench:
         sinks: Sequence[EventSink],
         start: Start,
     ) -> TrainResult:
-        logs = (JsonLines(run.log), TensorBoard(run.tensorboard))
         text, seed = start_text(task), task.train.seed
         with tuning(self.injection, task.method, task.scope, text=text, seed=seed) as tunable:
             return train(
@@ -238,7 +250,7 @@ class Workbench:
                 task.train,
                 run.training,
                 validation=self._validation(task, data.validation),
-                sinks=(*logs, *sinks),
+                sinks=sinks,
                 start=start,
                 notes={"task": task.name, "data": data.digest, "spec": task.digest()},
             )

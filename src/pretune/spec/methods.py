@@ -36,13 +36,16 @@ _TWO_BASES = (
 
 
 class MethodConfig(Strict):
-    """What all methods have: a name, the scopes that make sense, a learning rate that works."""
+    """What all methods have: a name, the scopes that make sense, a recipe that works."""
 
     refused_scopes: ClassVar[dict[Scope, str]] = {}
     """Scopes that make no sense for the method, each with the reason."""
 
     learning_rate: ClassVar[float]
     """The peak learning rate vetted on a base of :data:`VETTED_WIDTH`."""
+
+    batch_size: ClassVar[int] = 32
+    """Rows in one optimiser step. Methods of few weights need many small steps."""
 
     trains_matrices: ClassVar[bool] = True
     """Whether what is trained multiplies vectors of the base's width, or is such vectors itself."""
@@ -152,6 +155,7 @@ class PrefixTuningConfig(MethodConfig):
     """Trained keys and values before the prompt, per layer (Li and Liang 2021)."""
 
     learning_rate: ClassVar[float] = 0.1
+    batch_size: ClassVar[int] = 8
     trains_matrices: ClassVar[bool] = False
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 
@@ -173,6 +177,7 @@ class PromptTuningConfig(MethodConfig):
     """Trained input embeddings before the prompt (Lester et al. 2021, arXiv 2104.08691)."""
 
     learning_rate: ClassVar[float] = 0.1
+    batch_size: ClassVar[int] = 8
     trains_matrices: ClassVar[bool] = False
     refused_scopes: ClassVar[dict[Scope, str]] = {Scope.ALL: _NOTHING_IN_DECODE}
 

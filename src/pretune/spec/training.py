@@ -1,8 +1,8 @@
 """The train section of a task file; the defaults are the vetted recipe."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pretune.spec.model import Strict
 
@@ -12,9 +12,11 @@ class TrainSpec(Strict):
 
     epochs: int = Field(3, ge=1, description="passes over the training rows")
     max_steps: int | None = Field(None, ge=1, description="stop after so many optimiser steps")
-    batch_size: int = Field(32, ge=1, description="rows in one optimiser step")
+    batch_size: int | None = Field(
+        None, ge=1, description="rows in one optimiser step; default: the method's vetted number"
+    )
     micro_batch_size: int | None = Field(
-        None, ge=1, description="rows in one forward pass; default: all of batch_size"
+        None, ge=1, description="most rows in one forward pass; default: all of a step's"
     )
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description="peak learning rate; default: the method's vetted rate"
@@ -46,17 +48,3 @@ class TrainSpec(Strict):
     max_length: int | None = Field(
         None, ge=8, description="most tokens of prompt and answer; default: the base's context"
     )
-
-    @property
-    def accumulation(self) -> int:
-        """Forward passes in one optimiser step."""
-        return self.batch_size // (self.micro_batch_size or self.batch_size)
-
-    @model_validator(mode="after")
-    def _micro_batches_fill_the_batch(self) -> Self:
-        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f'micro_batch_size "{self.micro_batch_size}" does not divide '
-                f'batch_size "{self.batch_size}"; choose one that does'
-            )
-        return self

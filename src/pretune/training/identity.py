@@ -9,6 +9,7 @@ from pretune.core.records import TokenExample
 from pretune.spec.training import TrainSpec
 from pretune.training.history import Validation
 from pretune.training.objective import Objective
+from pretune.training.plan import batch_size
 
 
 def identity_of(
@@ -29,6 +30,7 @@ def identity_of(
         "scope": str(tunable.scope),
         "objective": objective.name,
         **{f"train.{key}": value for key, value in spec.model_dump(mode="json").items()},
+        "train.batch_size": batch_size(tunable.config, spec),
         "watched metric": validation.watch if validation else None,
         "training rows": data_digest(examples)[: digest.SHORT],
         "processes": processes,

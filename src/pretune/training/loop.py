@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor
 
 from pretune.adapters.tunable import Tunable
@@ -35,7 +36,7 @@ from pretune.training.modes import trainable
 from pretune.training.objective import Objective
 from pretune.training.objectives.sft import SFT
 from pretune.training.optimizer import peak_rate
-from pretune.training.plan import Plan
+from pretune.training.plan import Plan, batch_size
 from pretune.training.result import TrainResult
 from pretune.training.schedules import rate_factor
 from pretune.training.stepper import Stepped, Stepper
@@ -115,7 +116,7 @@ def train(
             identity=identity_of(
                 tunable, examples, spec, objective, validation, accelerator.num_processes
             ),
-            plan=Plan(examples, spec),
+            plan=Plan(examples, spec, batch_size(tunable.config, spec)),
             stepper=Stepper(accelerator, tunable, objective, spec),
         )
         try:
@@ -154,7 +155,7 @@ class _Training:
         """Take up what ``folder`` holds, or start."""
         if start is Start.OVERWRITE and self.accelerator.is_main_process:
             (self.folder / FILE_NAME).unlink(missing_ok=True)
-        if start is Start.NEW:
+        if start is Start.NEW and self.accelerator.is_main_process:
             check_new(self.folder)
         found = load_checkpoint(self.folder) if start is Start.RESUME else None
         if found is not None:
@@ -258,7 +259,7 @@ class _Training:
             return False
         device = self.tunable.injection.base.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            metrics = {name: float(value) for name, value in self.validation.measure().items()}
+            metrics = self._agreed(self.validation.measure())
         if self.validation.watch not in metrics:
             raise unknown("metric", self.validation.watch, metrics)
         history.measurements.append(Measurement(history.step, metrics))
@@ -266,6 +267,13 @@ class _Training:
             self.best = self.tunable.state()
         self.tell("train.validation", **metrics)
         return True
+
+    def _agreed(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """``metrics`` as the main process measured them: devices may round differently, and all
+        processes must draw the same conclusions."""
+        values = torch.tensor([float(value) for value in metrics.values()], dtype=torch.float64)
+        agreed = broadcast(values.to(self.accelerator.device))
+        return dict(zip(metrics, agreed.tolist(), strict=True))
 
     def _reason(self) -> StopReason | None:
         if self.history.step >= self.plan.steps:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pretune.core.records import TokenExample
 from pretune.data.batches import LengthBuckets
+from pretune.spec.methods import MethodConfig
 from pretune.spec.training import TrainSpec
 
 T = TypeVar("T")
@@ -16,9 +17,9 @@ T = TypeVar("T")
 class Plan:
     """Steps count from 1 as they are finished; step 0 is the start."""
 
-    def __init__(self, examples: Sequence[TokenExample], spec: TrainSpec) -> None:
+    def __init__(self, examples: Sequence[TokenExample], spec: TrainSpec, batch_size: int) -> None:
         self._spec = spec
-        self._buckets = LengthBuckets([len(e) for e in examples], spec.batch_size, spec.seed)
+        self._buckets = LengthBuckets([len(e) for e in examples], batch_size, spec.seed)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self.steps_per_epoch = len(self._buckets)
         self.steps = min(
@@ -41,6 +42,11 @@ class Plan:
         position = step % self.steps_per_epoch or self.steps_per_epoch
         marks = {round(i * self.steps_per_epoch / times) for i in range(1, times + 1)}
         return step > 0 and position in marks
+
+
+def batch_size(config: MethodConfig, spec: TrainSpec) -> int:
+    """Rows in a step: the task's number, or the method's vetted one."""
+    return spec.batch_size or config.batch_size
 
 
 def shares(rows: Sequence[T], processes: int, process: int, most: int) -> list[Sequence[T]]:

@@ -114,7 +114,7 @@ class Stepper:
     def _pieces(self, rows: Sequence[TokenExample]) -> list[Piece]:
         """This process's share of ``rows``; one without weight where there is none left for it, as
         every process must take part in the exchange of gradients."""
-        size = self._spec.micro_batch_size or self._spec.batch_size
+        size = self._spec.micro_batch_size or len(rows)
         accelerator = self._accelerator
         own = shares(rows, accelerator.num_processes, accelerator.process_index, size)
         if own:

@@ -11,7 +11,7 @@ from pretune.adapters.methods.prefix_tuning import prefix_from_text, prefix_site
 from pretune.adapters.rows import Rows
 from pretune.bases import Base
 from pretune.bases.anatomy import Anatomy, Part, Site
-from pretune.spec.methods import MamConfig
+from pretune.spec.methods import MamConfig, PrefixTuningConfig
 
 
 class Mam(Method[MamConfig]):
@@ -33,6 +33,11 @@ class Mam(Method[MamConfig]):
         if self.config.start == "text":
             weights |= prefix_from_text(base, self.config.text or text, self.config.length)
         return weights
+
+    def rate_ratio(self, part: str) -> float:
+        """A prefix needs the rate it has in prefix tuning."""
+        ratio = PrefixTuningConfig.learning_rate / MamConfig.learning_rate
+        return ratio if part == "prefix" else 1.0
 
     def edit(
         self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows

@@ -30,6 +30,7 @@ def train(
     from pretune.spec.task import load_task
     from pretune.training.history import StopReason
     from pretune.training.loop import Start
+    from pretune.training.processes import is_main
     from pretune.training.sinks.progress import ProgressBar
 
     spec = load_task(task)
@@ -37,8 +38,11 @@ def train(
     quiet_libraries()
     workbench = Workbench.open(spec.base)
     start = Start.RESUME if resume else Start.OVERWRITE if overwrite else Start.NEW
-    sinks: list[EventSink] = [Findings(), ProgressBar(errors, spec.name)]
+    main = is_main(workbench.base.device)
+    sinks: list[EventSink] = [Findings(), ProgressBar(errors, spec.name)] if main else []
     run = workbench.train(spec, folder, sinks=sinks, start=start)
+    if not main:
+        return
     if run.result.reason is StopReason.INTERRUPTED:
         errors.print(f'interrupted at step {run.result.steps}; go on with "--resume"')
         raise typer.Exit(INTERRUPTED)
