@@ -9,6 +9,7 @@ from typing import Any
 
 from pretune.adapters.adapter import Adapter
 from pretune.api.workbench import Answer, Question, TrainedRun, Workbench
+from pretune.cli.served import Reply, serving
 from pretune.core.files import write_atomic
 from pretune.core.protocols import EventSink
 from pretune.core.scope import Scope
@@ -90,6 +91,12 @@ class Demo:
             (task.spec, row, answer)
             for task, row, answer in zip(self.tuned, rows, answers, strict=True)
         ]
+
+    def serve_together(self) -> list[Reply]:
+        """The same rows again, all at once, over HTTP, from a server of the tuned tasks."""
+        runs = [self.folder / task.spec.name / "prad" for task in self.tuned]
+        with serving(runs) as server:
+            return server.ask([(task.spec.name, _first_test_row(task.spec)) for task in self.tuned])
 
     def write_report(self) -> Path:
         """``report.json``, ``report.md`` and ``report.html``; returns the page's path."""

@@ -1,0 +1,98 @@
+"""A server for a while, and questions to it all at once: how the demo ends."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pretune.core.errors import PretuneError
+
+START_SECONDS = 120
+"""What a server gets to load its base."""
+
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""No proxy of the environment stands between a machine and itself."""
+
+
+class Reply(NamedTuple):
+    """What a task answered, and the seconds it took over HTTP."""
+
+    task: str
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server, asked as any client would ask it."""
+
+    url: str
+
+    def ask(self, questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Reply]:
+        """Send every (task, row) at once; the replies come in the order of the questions."""
+        with ThreadPoolExecutor(len(questions)) as threads:
+            return list(threads.map(self._ask, *zip(*questions, strict=True)))
+
+    def _ask(self, task: str, row: Mapping[str, Any]) -> Reply:
+        started = time.perf_counter()
+        body = json.dumps({"model": task, "fields": dict(row)}).encode()
+        with self._open("/v1/chat/completions", body) as response:
+            found = json.load(response)["choices"][0]["message"]["content"]
+        return Reply(task, str(found), time.perf_counter() - started)
+
+    def ready(self) -> bool:
+        """Whether it takes requests yet."""
+        try:
+            with self._open("/ready"):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _open(self, path: str, body: bytes | None = None) -> Any:
+        headers = {"Content-Type": "application/json"}
+        return _direct.open(urllib.request.Request(self.url + path, body, headers), timeout=60)
+
+
+@contextmanager
+def serving(runs: Sequence[Path]) -> Iterator[Server]:
+    """``pretune serve RUNS`` on a free port of this machine, until the block ends.
+
+    Raises:
+        PretuneError: it does not start; the message holds what it said.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "pretune", "serve", *map(str, runs), "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            server = Server(f"http://127.0.0.1:{port}")
+            _wait(server, process)
+            yield server
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _wait(server: Server, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + START_SECONDS
+    while not server.ready():
+        if process.poll() is not None:
+            said = process.stderr.read().strip() if process.stderr else ""
+            raise PretuneError(f"the server did not start: {said}")
+        if time.monotonic() > end:
+            raise PretuneError(
+                f'the server was not ready after "{START_SECONDS}" seconds; try: pretune serve RUNS'
+            )
+        time.sleep(0.1)
