@@ -5,7 +5,7 @@ again and again serves. Not thread-safe: one thread owns an engine.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -241,11 +241,7 @@ class Engine:
         ended: dict[str, Output] = {}
         try:
             for name, request in own.items():
-                renamed = Request(
-                    name, request.segments, request.adapter, request.max_new_tokens,
-                    request.sampling,
-                )  # fmt: skip
-                self.submit(renamed, options)
+                self.submit(replace(request, id=name), options)
             while len(ended) < len(own):
                 for output in self.step():
                     if output.done is not None and output.done.error is not None:

@@ -5,10 +5,10 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
 from pretune.adapters.adapter import Adapter
-from pretune.core.records import Chosen, FinishReason, Request
+from pretune.core.records import Chosen, FinishReason, Request, total_tokens
 from pretune.core.scope import Scope, lay_out
 from pretune.engine.blocks import Key
-from pretune.engine.keys import block_key
+from pretune.engine.keys import block_key, salted
 from pretune.engine.trie import OptionTrie
 
 
@@ -35,6 +35,7 @@ class Sequence:
     reason: FinishReason | None = None
     error: str | None = None
     holds_slot: bool = False
+    turn: tuple[float, int] = (0.0, 0)
 
     def __post_init__(self) -> None:
         seed = self.request.sampling.seed
@@ -71,6 +72,17 @@ class Sequence:
         return len(self.trie) if self.trie else 0
 
     @property
+    def group(self) -> str:
+        """Whose room it takes."""
+        return self.request.group or self.request.adapter or ""
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that it may come to: what it costs the others."""
+        new = self.nodes if self.trie else self.request.max_new_tokens
+        return total_tokens(self.request.segments) + new
+
+    @property
     def adapts_decode(self) -> bool:
         """Whether the adapter applies to generated tokens as well."""
         return self.adapter is not None and self.adapter.scope is Scope.ALL
@@ -93,7 +105,7 @@ class Sequence:
             piece = slice(start, start + block)
             self.keys.append(
                 block_key(
-                    self.keys[-1] if self.keys else root,
+                    self.keys[-1] if self.keys else salted(root, self.request.salt),
                     self.ids[piece],
                     self.routed[piece],
                     self.virtual[piece],
