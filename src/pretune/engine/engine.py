@@ -256,8 +256,8 @@ class Engine:
                 self._end(self._requests[name], FinishReason.CANCELLED)
         return [ended[name] for name in own]
 
-    def _take(self, sequence: Running, chosen: Chosen | NotFinite) -> Output:
-        if isinstance(chosen, NotFinite):
+    def _take(self, sequence: Running, chosen: Chosen | PretuneError) -> Output:
+        if not isinstance(chosen, Chosen):
             return self._end(sequence, FinishReason.FAILED, str(chosen))
         request, token = sequence.request, chosen.token
         if token in self._end_ids:
@@ -270,6 +270,8 @@ class Engine:
         stop = request.sampling.stop
         if stop is not None and stop(sequence.generated):
             return self._end(sequence, FinishReason.STOP, new=(chosen,))
+        if sequence.adherence is not None and sequence.adherence.complete:
+            return self._end(sequence, FinishReason.END, new=(chosen,))
         if len(sequence.generated) == request.max_new_tokens:
             return self._end(sequence, FinishReason.LENGTH, new=(chosen,))
         return Output(request.id, (chosen,))

@@ -22,7 +22,10 @@ def root_key(base_digest: str, precision: str) -> Key:
 
 def salted(root: Key, salt: str) -> Key:
     """What stands before the first block of those who share ``salt`` and no blocks with others."""
-    return hashlib.blake2b(salt.encode(), key=root, digest_size=32).digest() if salt else root
+    if not salt:
+        return root
+    text = salt.encode(errors="surrogatepass")
+    return hashlib.blake2b(text, key=root, digest_size=32).digest()
 
 
 def block_key(

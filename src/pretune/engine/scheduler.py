@@ -1,8 +1,8 @@
 """The scheduler: which tokens of which sequences the next step writes.
 
-Decoding sequences go first, one token each; what room is left takes pieces of prompts, in the order
-of the queue. When blocks run out, the youngest running sequence gives its own back and waits again at
-its old turn, to be written again from its tokens (most of them found in kept blocks).
+Decoding sequences go first, one token each; what room is left takes pieces of prompts, in the
+queue's order. When blocks run out, the youngest running sequence gives its own back and waits again
+at its old turn, to be written again from its tokens (most of them found in kept blocks).
 """
 
 from collections.abc import Iterator

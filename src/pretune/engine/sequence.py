@@ -38,8 +38,10 @@ class Sequence:
     turn: tuple[float, int] = (0.0, 0)
 
     def __post_init__(self) -> None:
-        seed = self.request.sampling.seed
-        self.draws = random.Random(seed)
+        sampling = self.request.sampling
+        self.draws = random.Random(sampling.seed)
+        constraint = sampling.constraint
+        self.adherence = constraint.begin() if constraint and not self.trie else None
 
     def open(self, adapter: Adapter | None) -> None:
         """Lay the prompt out for ``adapter``; from here on its version is this one.
@@ -93,6 +95,8 @@ class Sequence:
 
     def append(self, token: int) -> None:
         """Take up a generated token."""
+        if self.adherence is not None:
+            self.adherence.accept(token)
         self.generated.append(token)
         self.ids.append(token)
         self.routed.append(self.adapts_decode)
