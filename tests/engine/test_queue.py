@@ -103,6 +103,7 @@ def test_in_the_engine_a_noisy_task_delays_another_by_a_bounded_number_of_steps(
     adapters = {n: make_adapter(base, CONFIGS["lora"], Scope.PROMPT) for n in ("noisy", "quiet")}
     most, places = 4, 4
     probe = Probe(base, adapters.__getitem__, SMALL._replace(blocks=200, sequences=places))
+    probe.finish(replace(request_of(base, "quiet", most=1), id="warm"))  # its adapter is in a slot
     prompts = [request_of(base, "noisy", *TURNS[:2], Turn(Role.USER, f"{i}?")) for i in range(200)]
     for i, prompt in enumerate(prompts):
         probe.submit(replace(prompt, id=f"noisy-{i}", max_new_tokens=most))
