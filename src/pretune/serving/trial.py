@@ -14,7 +14,7 @@ from typing import NamedTuple
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 _CPU_SECONDS = 2
-_WALL_SECONDS = 15.0
+_WALL_SECONDS = 60.0
 _BYTES = 2**28
 
 LIMITS = LLParserLimits(
