@@ -68,6 +68,17 @@ def test_tokens_count_and_not_requests():
     assert first == {"long": 10, "short": 90}
 
 
+def test_who_was_not_there_has_saved_nothing_up():
+    queue = FairQueue()
+    for i in range(150):
+        queue.add(one(f"old-{i}", "old"))
+    served(queue, 100)
+    for i in range(50):
+        queue.add(one(f"new-{i}", "new"))
+    first = Counter(name.partition("-")[0] for name in served(queue, 40))
+    assert first == {"old": 20, "new": 20}
+
+
 def test_what_nobody_had_to_wait_for_is_not_held_against_anyone():
     queue = FairQueue()
     for i in range(50):
