@@ -5,11 +5,20 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 from pretune.bases.chat import ChatRenderer
 from pretune.bases.fakes import byte_tokenizer
+from pretune.bases.load import load_renderer
 from pretune.core.errors import BaseModelError
 from pretune.core.segments import Role, Turn
 
@@ -306,6 +315,39 @@ def test_pieces_grow_no_space(backend):
     segments = renderer.render([SYSTEM, USER, ANSWER, MORE])
     decoded = renderer._tokenizer.decode(flat(renderer.encode(segments)))
     assert decoded == "".join(segment.text for segment in segments)
+
+
+def begins_with_bos() -> Tokenizer:
+    """As Llama's: the tokenizer itself puts BOS before a text."""
+    backend = byte_level()
+    bos = backend.token_to_id("<s>")
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", bos)]
+    )
+    return backend
+
+
+@pytest.mark.parametrize(
+    ("backend", "template", "begins"),
+    [
+        (begins_with_bos(), None, True),
+        (begins_with_bos(), CHATML, True),
+        (byte_level(), LLAMA_2, True),  # the template writes it, the tokenizer does not
+        (byte_level(), GEMMA, True),
+        (byte_level(), CHATML, False),  # as Qwen's: no BOS anywhere
+        (byte_level(), None, False),  # as GPT-2's
+    ],
+)
+def test_a_plain_text_begins_as_the_base_has_learned(backend, template, begins):
+    renderer = ChatRenderer(wrapped(backend, template), 512)
+    bos = backend.token_to_id("<s>")
+    assert renderer.start_ids == ((bos,) if begins else ())
+
+
+def test_a_plain_text_of_the_embedded_base_begins_with_bos():
+    renderer = load_renderer()
+    chat = renderer.encode(renderer.render([Turn(Role.USER, "x")]))
+    assert renderer.start_ids == chat[0].ids[:1] == (1,)
 
 
 def test_digest_covers_template_and_tokenizer():

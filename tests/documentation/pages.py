@@ -6,7 +6,7 @@ The convention, told to readers in docs/index.md:
   first line names a file of the package (``# src/pretune/.../x.py``), it is a piece of that module.
 - ``text`` right after a ``python`` fence: exactly what that fence prints.
 - ``console``: commands, not run; each ``$ pretune ...`` must parse, options and all.
-- ``yaml``: a task file, or some of its keys; must parse.
+- ``yaml``: a task file, a limits file, or some of the keys of either; must parse.
 """
 
 import contextlib

@@ -11,6 +11,7 @@ import typer
 
 from documentation.pages import PAGES, ROOT, Fence, all_fences, fences, running
 from pretune.cli.app import app
+from pretune.spec.limits import LimitsSpec
 from pretune.spec.task import parse_task
 from pretune.spec.yamlfile import parse_yaml
 
@@ -78,8 +79,11 @@ def test_a_wrong_option_is_found():
 
 
 @pytest.mark.parametrize("fence", all_fences("yaml"), ids=ids)
-def test_yaml_is_a_task(fence):
+def test_yaml_is_a_task_or_limits(fence):
     value = parse_yaml(fence.text)
+    if value.keys() <= LimitsSpec.model_fields.keys():
+        LimitsSpec.model_validate(value)
+        return
     parse_task(value if "data" in value and "template" in value else SMALLEST | value, name="task")
 
 

@@ -12,7 +12,7 @@ import pytest
 from laws.cases import TURNS
 from pretune.adapters.injection import Injection
 from pretune.core.records import Request
-from pretune.core.segments import Role, Turn
+from pretune.core.segments import Role, Segment, Turn
 from pretune.engine.reference import Reference
 from serving.conftest import KEY, LABELS, serve_in_memory
 
@@ -175,10 +175,12 @@ def test_many_clients_at_once_get_each_their_own(running):
         ({"model": "free", "max_tokens": 10**9}, 400, "max_tokens", "room for 800"),
         ({"model": "free", "temperature": "hot"}, 400, "temperature", "valid number"),
         ({"model": "free", "temperature": 3}, 400, "temperature", "less than or equal to 2"),
-        ({"model": "free", "stop": ["a"] * 5}, 400, None, "stop takes 1 to 4 texts"),
+        ({"model": "free", "top_k": 2**40}, 400, "top_k", "less than or equal to"),
+        ({"model": "free", "stop": ["a"] * 5}, 400, None, "stop takes 1 to 4 texts of 1 to 256"),
         ({"model": "free", "top_logprobs": 3}, 400, None, '"logprobs": true only'),
         ({"model": "free", "messages": []}, 400, None, "give messages, or the fields"),
         ({"model": "base", "messages": None, "fields": {}}, 400, "messages", "valid list"),
+        ({"model": "document"}, 400, "messages", 'send a message of the role "context"'),
         ({"model": "labels", "temperature": 1}, 400, "temperature", "one of its labels"),
         ({"model": "labels", "n": 2}, 400, "n", "one answer"),
         ({"model": "free", "messages": [{"role": "tool", "content": "x"}]}, 400,
@@ -217,9 +219,23 @@ def test_several_prompts_and_token_ids(http):
     assert [choice["index"] for choice in both["choices"]] == [0, 1]
     text = http.post("/v1/completions", json={**body, "prompt": "ab"}).json()
     assert both["choices"][0]["text"] == text["choices"][0]["text"]
-    assert text["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+    # BOS and two bytes
+    assert text["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
     ids = http.post("/v1/completions", json={**body, "prompt": [70, 71]}).json()
     assert ids["usage"]["prompt_tokens"] == 2
+
+
+def test_a_text_to_go_on_from_begins_as_the_base_has_learned(http, running):
+    """With BOS, which its chats begin with; token ids are taken as they are."""
+    segments = running.base.renderer.encode([Segment(Role.USER, "<|bos|>", glue=True)])
+    segments += running.base.renderer.encode([Segment(Role.USER, "Which rate?")])
+    ids = [token for segment in segments for token in segment.ids]
+    asked = {"model": "base", "max_tokens": 6}
+    text = http.post("/v1/completions", json={**asked, "prompt": "Which rate?"}).json()
+    same = http.post("/v1/completions", json={**asked, "prompt": ids}).json()
+    bare = http.post("/v1/completions", json={**asked, "prompt": ids[1:]}).json()
+    assert text["choices"] == same["choices"] != bare["choices"]
+    assert text["usage"] == same["usage"] != bare["usage"]
 
 
 def test_missing_and_empty_fields_of_a_template(http):
@@ -229,11 +245,22 @@ def test_missing_and_empty_fields_of_a_template(http):
         assert words in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b'"x"', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b"\xff\xfe", b'"x"', b"[" * 100_000, b'{"model": "\\ud800"}']
+)
 def test_broken_bodies(http, raw):
     response = http.post("/v1/chat/completions", content=raw)
     assert response.status_code == 400
     assert "JSON" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("inner", ["[" * 200 + "]" * 200, '{"a":' * 200 + "1" + "}" * 200])
+@pytest.mark.parametrize("place", ["fields", "response_format", "messages", "x"])
+def test_deep_bodies(http, inner, place):
+    raw = f'{{"model": "free", "{place}": {{"text": {inner}}}}}'
+    response = http.post("/v1/chat/completions", content=raw)
+    assert response.status_code == 400
+    assert "nested deeper than 64 levels" in response.json()["error"]["message"]
 
 
 def test_a_huge_body_is_read_no_further_than_its_limit(http):

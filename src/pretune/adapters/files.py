@@ -75,7 +75,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AdapterError(f'manifest "{path}" is damaged: {error}') from error
     if found != FORMAT:
         raise AdapterError(
@@ -114,12 +114,12 @@ def load_adapter(folder: Path) -> Adapter:
             template_digest=identity["template"],
             notes=dict(manifest["notes"]),
         )
-        named = manifest["digest"]
+        whole = adapter.digest == manifest["digest"]
     except AdapterError:
         raise
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise AdapterError(f'adapter "{folder}" is damaged: {error}') from error
-    if adapter.digest != named:
+    if not whole:
         raise AdapterError(f'manifest "{folder / MANIFEST}" was altered: its digest does not match')
     return adapter
 

@@ -20,11 +20,14 @@ from pretune.core.files import write_atomic
 from pretune.core.names import unknown
 from pretune.engine.engine import Engine, Size
 from pretune.monitoring.prometheus import Prometheus
+from pretune.serving.admission import Admission
 from pretune.serving.app import Service, create_app
 from pretune.serving.catalogue import Catalogue, ServedTask
+from pretune.serving.grammars import Grammars
 from pretune.serving.keys import Keys, hashed
 from pretune.serving.worker import Worker
 from pretune.spec.base import BaseSpec
+from pretune.spec.limits import LimitsSpec, load_limits
 from pretune.spec.task import TaskSpec, load_task
 
 DRAIN_SECONDS = 30
@@ -36,7 +39,8 @@ class ServeOptions:
     """How a server listens and how much it holds.
 
     ``cache_tokens`` of all requests together, prompts kept for reuse included; ``slots`` adapters
-    in prefill at a time; ``most_requests`` under way, waiting ones included.
+    in prefill at a time; ``most_requests`` under way, waiting ones included; ``limits`` of keys and
+    tasks, in a file.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +49,7 @@ class ServeOptions:
     cache_tokens: int = 32_768
     slots: int = 8
     most_requests: int = 256
+    limits: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -111,12 +116,18 @@ def build(tasks: Sequence[FoundTask], options: ServeOptions) -> FastAPI:
     served = [ServedTask(Path(base.name).name), *(
         ServedTask(task.spec.name, task.spec, task.digest) for task in tasks
     )]  # fmt: skip
+    keys = read_keys(options.keys)
+    limits = _known_limits(options.limits, keys, [task.name for task in served])
     return create_app(
         Service(
             worker=Worker(engine, options.most_requests),
             catalogue=Catalogue(base.renderer, base.anatomy.vocabulary, served),
             renderer=base.renderer,
-            keys=read_keys(options.keys),
+            grammars=Grammars(
+                base.renderer.tokenizer_json, base.renderer.end_ids, base.anatomy.vocabulary
+            ),
+            keys=keys,
+            admission=Admission(limits),
             meter=Prometheus(),
             longest=min(base.renderer.context_length, size.blocks * block),
         )
@@ -129,6 +140,21 @@ def _one_base(specs: Sequence[TaskSpec]) -> Base:
         listed = "; ".join(f'"{spec.name}" ({name})' for spec, name in bases.items())
         raise SpecError(f"these tasks are of several bases: {listed}; serve each base by itself")
     return Workbench.open(next(iter(bases))).base
+
+
+def _known_limits(path: Path | None, keys: Keys, tasks: Sequence[str]) -> LimitsSpec:
+    """The limits file, whose keys and tasks must be served ones."""
+    limits = LimitsSpec() if path is None else load_limits(path)
+    for name in limits.tasks:
+        if name not in tasks:
+            raise unknown("task", name, tasks)
+    for start in limits.keys:
+        if not keys.begins(start):
+            raise SpecError(
+                f'"{path}" limits key "{start}", and no line of the key file begins so; copy the '
+                "first characters of the key's line"
+            )
+    return limits
 
 
 def check_address(options: ServeOptions) -> None:

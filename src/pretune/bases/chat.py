@@ -80,6 +80,23 @@ class ChatRenderer:
         return tuple(dict.fromkeys((*last, int(self._tokenizer.eos_token_id))))
 
     @cached_property
+    def start_ids(self) -> tuple[int, ...]:
+        """Ids that begin a plain text: what the tokenizer itself puts there, or a BOS token that
+        the chat template begins with. A base that learned so answers worse without."""
+        plain, whole = (self._tokenizer.encode("x", add_special_tokens=a) for a in (False, True))
+        own = tuple(whole[: len(whole) - len(plain)]) if whole[-len(plain) :] == plain else ()
+        bos = self._tokenizer.bos_token
+        if not own and bos and self._apply([Turn(Role.USER, "x")]).startswith(bos):
+            return (int(self._tokenizer.bos_token_id),)
+        return own
+
+    @property
+    def tokenizer_json(self) -> str:
+        """The tokenizer as the ``tokenizers`` library writes it."""
+        text: str = self._tokenizer.backend_tokenizer.to_str()
+        return text
+
+    @cached_property
     def _end(self) -> str:
         """What the template writes after an answer, up to its first special token."""
         text = self._apply([Turn(Role.USER, "x"), Turn(Role.ASSISTANT, "y")])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pretune.core.segments import Role, Segment, TokenSegment, Turn
 
-PAD_ID, END_ID = 0, 2
+PAD_ID, BOS_ID, END_ID = 0, 1, 2
 SPECIAL_TOKENS = (
     "<|pad|>",
     "<|bos|>",
@@ -36,6 +36,11 @@ class ByteRenderer:
     def end_ids(self) -> tuple[int, ...]:
         """The end token."""
         return (END_ID,)
+
+    @property
+    def start_ids(self) -> tuple[int, ...]:
+        """The BOS token."""
+        return (BOS_ID,)
 
     def render(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
         """Header, text and end token of each turn; a header that opens an answer is not the

@@ -16,6 +16,10 @@ class Renderer(Protocol):
         """Token ids that end what the model writes."""
 
     @property
+    def start_ids(self) -> tuple[int, ...]:
+        """Token ids that begin a plain text, one that is no chat."""
+
+    @property
     def context_length(self) -> int:
         """Most tokens that a prompt and its answer may take together."""
 

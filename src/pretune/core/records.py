@@ -63,13 +63,21 @@ class TokenExample:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One prompt for an engine. ``adapter`` names an adapter that the engine knows; ``None`` is the
-    base."""
+    base.
+
+    Requests of one ``group`` (``None``: of one adapter) share what the engine can do with other
+    groups in proportion to their ``weight``. What a request leaves in the cache is found by those
+    of the same ``salt`` only.
+    """
 
     id: str
     segments: tuple[TokenSegment, ...]
     adapter: str | None = None
     max_new_tokens: int = 64
     sampling: Sampling = GREEDY
+    group: str | None = None
+    weight: float = 1.0
+    salt: str = ""
 
 
 class FinishReason(StrEnum):

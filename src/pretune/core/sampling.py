@@ -2,12 +2,40 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pretune.core.errors import SpecError
 
 StopTest = Callable[[Sequence[int]], bool]
 """Whether generated ids complete a stop text; asked after every token by an engine that knows no
 text, answered by whoever holds the tokenizer."""
+
+
+class Adherence(Protocol):
+    """How far one answer has come under a :class:`Constraint`; a function of its tokens alone."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing but the end can follow."""
+
+    def allowed(self) -> bytes:
+        """One byte a token of the vocabulary, zero where it cannot follow. An end token is allowed
+        where the answer may end.
+
+        Raises:
+            PretuneError: it has become too complex to say; the request cannot go on.
+        """
+
+    def accept(self, token: int) -> None:
+        """Take up an allowed token."""
+
+
+class Constraint(Protocol):
+    """What an answer must look like. Immutable, so that any number of requests can share it."""
+
+    def begin(self) -> Adherence:
+        """The state of an answer before its first token."""
+
 
 MOST_LOGPROBS = 20
 
@@ -20,7 +48,8 @@ class Sampling:
     ``repetition_penalty`` divides or multiplies the logits of tokens of prompt and answer;
     ``presence_penalty`` and ``frequency_penalty`` are taken off those of the answer's tokens, once
     or per occurrence. The same ``seed`` gives the same draws in any batch. ``logprobs``: how many
-    alternatives to report beside the chosen token (``None``: report nothing).
+    alternatives to report beside the chosen token (``None``: report nothing). ``constraint``: what
+    the whole answer must look like, unless it is cut.
 
     Raises:
         SpecError: a value out of its range, with the range.
@@ -37,6 +66,7 @@ class Sampling:
     logprobs: int | None = None
     stop_ids: frozenset[int] = frozenset()
     stop: StopTest | None = None
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         _between("temperature", self.temperature, 0.0, 2.0)
@@ -48,6 +78,12 @@ class Sampling:
         _between("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
         if self.logprobs is not None:
             _between("logprobs", self.logprobs, 0, MOST_LOGPROBS)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the most probable token is all that is wanted."""
+        greedy = self.temperature == 0.0 and not self.penalised
+        return greedy and self.logprobs is None and self.constraint is None
 
     @property
     def penalised(self) -> bool:

@@ -5,7 +5,7 @@ again and again serves. Not thread-safe: one thread owns an engine.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -241,11 +241,7 @@ class Engine:
         ended: dict[str, Output] = {}
         try:
             for name, request in own.items():
-                renamed = Request(
-                    name, request.segments, request.adapter, request.max_new_tokens,
-                    request.sampling,
-                )  # fmt: skip
-                self.submit(renamed, options)
+                self.submit(replace(request, id=name), options)
             while len(ended) < len(own):
                 for output in self.step():
                     if output.done is not None and output.done.error is not None:
@@ -260,8 +256,8 @@ class Engine:
                 self._end(self._requests[name], FinishReason.CANCELLED)
         return [ended[name] for name in own]
 
-    def _take(self, sequence: Running, chosen: Chosen | NotFinite) -> Output:
-        if isinstance(chosen, NotFinite):
+    def _take(self, sequence: Running, chosen: Chosen | PretuneError) -> Output:
+        if not isinstance(chosen, Chosen):
             return self._end(sequence, FinishReason.FAILED, str(chosen))
         request, token = sequence.request, chosen.token
         if token in self._end_ids:
@@ -274,6 +270,8 @@ class Engine:
         stop = request.sampling.stop
         if stop is not None and stop(sequence.generated):
             return self._end(sequence, FinishReason.STOP, new=(chosen,))
+        if sequence.adherence is not None and sequence.adherence.complete:
+            return self._end(sequence, FinishReason.END, new=(chosen,))
         if len(sequence.generated) == request.max_new_tokens:
             return self._end(sequence, FinishReason.LENGTH, new=(chosen,))
         return Output(request.id, (chosen,))

@@ -20,6 +20,14 @@ def root_key(base_digest: str, precision: str) -> Key:
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
+def salted(root: Key, salt: str) -> Key:
+    """What stands before the first block of those who share ``salt`` and no blocks with others."""
+    if not salt:
+        return root
+    text = salt.encode(errors="surrogatepass")
+    return hashlib.blake2b(text, key=root, digest_size=32).digest()
+
+
 def block_key(
     parent: Key,
     ids: Sequence[int],

@@ -1,33 +1,31 @@
 """The sampler: from logits to a token, as the request wants it."""
 
 from collections.abc import Sequence as Seq
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from pretune.core.errors import AdapterError, PretuneError
 from pretune.core.records import Chosen
 from pretune.core.sampling import Sampling
 from pretune.engine.sequence import Sequence
 
 
-class NotFinite(NamedTuple):
-    """Stands for the token of a request whose logits are not finite."""
+class NotFinite(AdapterError):
+    """Logits of a request that are not finite."""
 
-    request_id: str
-
-    def __str__(self) -> str:
-        return (
-            f'request "{self.request_id}" led to logits that are not finite; its adapter or its '
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f'request "{request_id}" led to logits that are not finite; its adapter or its '
             "prompt is damaged"
         )
 
 
-def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | NotFinite]:
-    """The next token of each sequence from its row of ``logits (n, vocabulary)``.
+def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | PretuneError]:
+    """The next token of each sequence from its row of ``logits (n, vocabulary)``, or why there is
+    none: a row that is not finite, or a constraint that fails, fails alone.
 
-    One that asks for nothing special costs one ``argmax`` for all; a row that is not finite fails
-    alone.
+    One that asks for nothing special costs one ``argmax`` for all.
     """
     best = logits.argmax(-1).tolist()
     finite = logits.isfinite().all(-1).tolist()
@@ -37,12 +35,17 @@ def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | NotFinite]
     ]
 
 
-def _chosen(logits: Tensor, sequence: Sequence, best: int) -> Chosen:
-    how = sequence.request.sampling
-    if how.temperature == 0.0 and not how.penalised and how.logprobs is None:
+def _chosen(logits: Tensor, sequence: Sequence, best: int) -> Chosen | PretuneError:
+    how, adherence = sequence.request.sampling, sequence.adherence
+    if how.plain:
         return Chosen(best, 0.0)
     wide = logits.float()
     changed = _penalised(wide, sequence, how) if how.penalised else wide
+    if adherence is not None:
+        try:
+            changed = _narrowed(changed, adherence.allowed())
+        except PretuneError as error:
+            return error
     token = (
         int(changed.argmax())
         if how.temperature == 0.0
@@ -54,6 +57,12 @@ def _chosen(logits: Tensor, sequence: Sequence, best: int) -> Chosen:
     values, ids = log_probs.topk(min(how.logprobs, len(log_probs)))
     top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
     return Chosen(token, float(log_probs[token]), top)
+
+
+def _narrowed(logits: Tensor, allowed: bytes) -> Tensor:
+    """``logits (vocabulary,)`` with no chance for what is not allowed."""
+    mask = torch.frombuffer(bytearray(allowed), dtype=torch.uint8).to(logits.device)
+    return logits.masked_fill(mask == 0, -torch.inf)
 
 
 def _penalised(logits: Tensor, sequence: Sequence, how: Sampling) -> Tensor:

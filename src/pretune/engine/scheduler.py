@@ -1,16 +1,16 @@
 """The scheduler: which tokens of which sequences the next step writes.
 
-Decoding sequences go first, one token each; what room is left takes pieces of prompts, oldest
-request first. When blocks run out, the youngest running sequence gives its own back and waits at
-the head of the queue, to be written again from its tokens (most of them found in kept blocks).
+Decoding sequences go first, one token each; what room is left takes pieces of prompts, in the
+queue's order. When blocks run out, the youngest running sequence gives its own back and waits again
+at its old turn, to be written again from its tokens (most of them found in kept blocks).
 """
 
-from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from pretune.core.errors import PretuneError, SpecError
 from pretune.engine.blocks import BlockPool, Key, OutOfBlocks
+from pretune.engine.queue import FairQueue
 from pretune.engine.sequence import Sequence
 from pretune.engine.slots import Slots
 
@@ -42,7 +42,7 @@ class Scheduler:
     """Sequences waiting and running. Not thread-safe."""
 
     def __init__(self, pool: BlockPool, slots: Slots, limits: Limits, root: Key) -> None:
-        self.waiting: deque[Sequence] = deque()
+        self.waiting = FairQueue()
         self.running: list[Sequence] = []
         self.preemptions = 0
         self.reused_tokens = 0
@@ -50,7 +50,7 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence."""
-        self.waiting.append(sequence)
+        self.waiting.add(sequence)
 
     def remove(self, sequence: Sequence) -> None:
         """Take out a sequence in whatever state, with all it holds."""
@@ -114,7 +114,7 @@ class Scheduler:
         victim = self.running.pop()
         pieces[:] = [piece for piece in pieces if piece.sequence is not victim]
         self._give_back(victim)
-        self.waiting.appendleft(victim)
+        self.waiting.put_back(victim)
         self.preemptions += 1
         return victim
 
@@ -131,7 +131,7 @@ class Scheduler:
         self._slots.release(sequence.request.adapter)
 
     def _admit(self, room: int, pieces: list[Piece]) -> list[tuple[Sequence, PretuneError]]:
-        """Start waiting sequences, oldest first, while there is room.
+        """Start waiting sequences, in the queue's order, while there is room.
 
         One whose adapter is still coming, or whose beginning another is just writing, lets others
         pass; one that lacks blocks does not, so that large prompts are not starved by small ones.
@@ -155,14 +155,14 @@ class Scheduler:
             idle = sum(1 for block in found if self._pool.is_kept(block))
             if self.running and needed > self._pool.available - idle:
                 break
-            self.waiting.remove(sequence)
+            self.waiting.let_in(sequence)
             self._start(sequence, found)
             room -= self._extend(sequence, room, pieces)
         return failed
 
     def _candidates(self) -> Iterator[Sequence]:
         """Waiting sequences, but only those of the first few adapters, so that the slots of the
-        oldest requests are not given to younger ones before they were used."""
+        first requests are not given to later ones before they were used."""
         wanted: set[str] = set()
         for sequence in self.waiting:
             name = sequence.request.adapter

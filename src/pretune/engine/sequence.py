@@ -5,10 +5,10 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
 from pretune.adapters.adapter import Adapter
-from pretune.core.records import Chosen, FinishReason, Request
+from pretune.core.records import Chosen, FinishReason, Request, total_tokens
 from pretune.core.scope import Scope, lay_out
 from pretune.engine.blocks import Key
-from pretune.engine.keys import block_key
+from pretune.engine.keys import block_key, salted
 from pretune.engine.trie import OptionTrie
 
 
@@ -35,10 +35,13 @@ class Sequence:
     reason: FinishReason | None = None
     error: str | None = None
     holds_slot: bool = False
+    turn: tuple[float, int] = (0.0, 0)
 
     def __post_init__(self) -> None:
-        seed = self.request.sampling.seed
-        self.draws = random.Random(seed)
+        sampling = self.request.sampling
+        self.draws = random.Random(sampling.seed)
+        constraint = sampling.constraint
+        self.adherence = constraint.begin() if constraint and not self.trie else None
 
     def open(self, adapter: Adapter | None) -> None:
         """Lay the prompt out for ``adapter``; from here on its version is this one.
@@ -71,6 +74,17 @@ class Sequence:
         return len(self.trie) if self.trie else 0
 
     @property
+    def group(self) -> str:
+        """Whose room it takes."""
+        return self.request.group or self.request.adapter or ""
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that it may come to: what it costs the others."""
+        new = self.nodes if self.trie else self.request.max_new_tokens
+        return total_tokens(self.request.segments) + new
+
+    @property
     def adapts_decode(self) -> bool:
         """Whether the adapter applies to generated tokens as well."""
         return self.adapter is not None and self.adapter.scope is Scope.ALL
@@ -81,6 +95,8 @@ class Sequence:
 
     def append(self, token: int) -> None:
         """Take up a generated token."""
+        if self.adherence is not None:
+            self.adherence.accept(token)
         self.generated.append(token)
         self.ids.append(token)
         self.routed.append(self.adapts_decode)
@@ -93,7 +109,7 @@ class Sequence:
             piece = slice(start, start + block)
             self.keys.append(
                 block_key(
-                    self.keys[-1] if self.keys else root,
+                    self.keys[-1] if self.keys else salted(root, self.request.salt),
                     self.ids[piece],
                     self.routed[piece],
                     self.virtual[piece],

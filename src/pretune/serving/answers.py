@@ -4,12 +4,14 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import uuid4
 
 from pretune.core.records import Chosen, Completion, FinishReason, OptionScores, Request
-from pretune.core.sampling import Sampling
+from pretune.core.sampling import Constraint, Sampling
 from pretune.serving.bodies import Body, ChatBody, CompletionBody
 from pretune.serving.catalogue import Asked, ServedTask
+from pretune.serving.grammars import Grammars
 from pretune.serving.refusal import Refused
 from pretune.serving.text import Decode, TextStream, stop_test
 from pretune.serving.worker import Worker
@@ -23,7 +25,7 @@ _REASONS = {
 
 _GREEDY_ONLY = (
     "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
-    "repetition_penalty", "stop", "logprobs",
+    "repetition_penalty", "stop", "logprobs", "response_format", "structured_outputs",
 )  # fmt: skip
 """What makes no sense where one of a task's labels is the answer."""
 
@@ -51,16 +53,30 @@ class Answer:
     scores: dict[str, float] = field(default_factory=dict)
 
 
+class Terms(NamedTuple):
+    """On which terms a client is served: the ``salt`` of its part of the cache, the ``weight`` of
+    the task that it asks, and what its answers must look like."""
+
+    salt: str
+    weight: float
+    constraint: Constraint | None = None
+
+
 class Answerer:
     """Answers prompts of one catalogue; ``longest`` is the most tokens of prompt and answer."""
 
-    def __init__(self, worker: Worker, decode: Decode, longest: int) -> None:
+    def __init__(self, worker: Worker, decode: Decode, grammars: Grammars, longest: int) -> None:
         self._worker = worker
         self._decode = decode
+        self._grammars = grammars
         self._longest = longest
 
     async def stream(
-        self, task: ServedTask, body: ChatBody | CompletionBody, asked: Sequence[Asked]
+        self,
+        task: ServedTask,
+        body: ChatBody | CompletionBody,
+        asked: Sequence[Asked],
+        terms: Terms,
     ) -> AsyncIterator[Piece | Answer]:
         """Pieces of ``n`` choices a prompt as they come, and each choice's :class:`Answer` when it
         ended. Leaving early cancels all of them.
@@ -71,11 +87,14 @@ class Answerer:
         choices = [one for one in asked for _ in range(body.n)]
         for one in asked:
             self._check(task, body, one)
+        if body.wanted is not None:
+            constraint = await self._grammars.constraint(body.wanted, terms.salt)
+            terms = terms._replace(constraint=constraint)
         queue: asyncio.Queue[Piece | Answer | BaseException] = asyncio.Queue()
 
         async def follow(index: int, one: Asked) -> None:
             try:
-                async for item in self._choice(task, body, one, index):
+                async for item in self._choice(task, body, one, index, terms):
                     queue.put_nowait(item)
             except BaseException as error:
                 queue.put_nowait(error)
@@ -126,7 +145,12 @@ class Answerer:
         return task.spec.generate.max_new_tokens if task.spec else 128
 
     def _request(
-        self, task: ServedTask, body: ChatBody | CompletionBody, asked: Asked, index: int
+        self,
+        task: ServedTask,
+        body: ChatBody | CompletionBody,
+        asked: Asked,
+        index: int,
+        terms: Terms,
     ) -> Request:
         stop: Callable[[Sequence[int]], bool] | None = None
         if body.stops:
@@ -142,15 +166,29 @@ class Answerer:
             seed=None if body.seed is None else body.seed + index,
             logprobs=body.alternatives,
             stop=stop,
+            constraint=terms.constraint,
         )
-        name, most = uuid4().hex, self._most(task, body)
-        return Request(name, asked.segments, task.adapter, most, sampling)
+        return Request(
+            uuid4().hex,
+            asked.segments,
+            task.adapter,
+            self._most(task, body),
+            sampling,
+            task.name,
+            terms.weight,
+            terms.salt,
+        )
 
     async def _choice(
-        self, task: ServedTask, body: ChatBody | CompletionBody, asked: Asked, index: int
+        self,
+        task: ServedTask,
+        body: ChatBody | CompletionBody,
+        asked: Asked,
+        index: int,
+        terms: Terms,
     ) -> AsyncIterator[Piece | Answer]:
         text, answer = TextStream(self._decode, body.stops), Answer(index)
-        request = self._request(task, body, asked, index)
+        request = self._request(task, body, asked, index, terms)
         async for output in self._worker.run(request, asked.options):
             if output.scores is not None:
                 _labelled(task, output.scores, answer)

@@ -1,7 +1,6 @@
 """The routes. Each reads a body, asks the answerer, and writes OpenAI's form."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -10,22 +9,22 @@ from typing import Any
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pretune.core.protocols import Renderer
-from pretune.serving.answers import Answer, Answerer, Piece
+from pretune.serving.admission import Admission
+from pretune.serving.answers import Answer, Answerer, Piece, Terms
 from pretune.serving.bodies import Body, ChatBody, CompletionBody, read
 from pretune.serving.catalogue import Asked, Catalogue, ServedTask
 from pretune.serving.forms import Chat, Form, Text
+from pretune.serving.grammars import Grammars
 from pretune.serving.keys import Keys
 from pretune.serving.meter import Meter, Served
 from pretune.serving.refusal import Refused
+from pretune.serving.wire import Events, event, read_json
 from pretune.serving.worker import Worker
-
-MOST_BYTES = 4 * 2**20
-"""Bytes that a body may have: a context of a million tokens is out of reach of any base here."""
 
 DEADLINE = 600.0
 """Seconds that a request may take where it names no ``timeout``."""
@@ -36,12 +35,14 @@ _OPEN = frozenset({"/health", "/ready"})
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """What the routes need: where prompts are answered, for whom, and who counts."""
+    """What the routes need: where prompts are answered, for whom, how many, and who counts."""
 
     worker: Worker
     catalogue: Catalogue
     renderer: Renderer
+    grammars: Grammars
     keys: Keys
+    admission: Admission
     meter: Meter
     longest: int
 
@@ -99,8 +100,9 @@ class _Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _OPEN:
-            headers = Headers(scope=scope)
-            if not self._keys.admit(headers.get("authorization")):
+            holder = self._keys.holder(Headers(scope=scope).get("authorization"))
+            scope.setdefault("state", {})["key"] = holder
+            if holder is None:
                 refused = Refused(
                     "a valid API key is needed, as: Authorization: Bearer KEY",
                     401,
@@ -117,7 +119,9 @@ class _Routes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._started = int(time.time())
-        self._answerer = Answerer(service.worker, service.renderer.decode, service.longest)
+        self._answerer = Answerer(
+            service.worker, service.renderer.decode, service.grammars, service.longest
+        )
 
     async def models(self) -> dict[str, Any]:
         """Every task, and the base, as models."""
@@ -156,14 +160,14 @@ class _Routes:
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
-        body = read(ChatBody, await _json(request))
+        body = read(ChatBody, await read_json(request))
         task = self._service.catalogue[body.model]
         asked = [self._service.catalogue.chat(task, body)]
         return await self._respond(request, task, body, asked, Chat)
 
     async def completions(self, request: Request) -> Response:
         """Plain completions."""
-        body = read(CompletionBody, await _json(request))
+        body = read(CompletionBody, await read_json(request))
         task = self._service.catalogue[body.model]
         asked = self._service.catalogue.completion(task, body)
         return await self._respond(request, task, body, asked, Text)
@@ -178,7 +182,7 @@ class _Routes:
     ) -> Response:
         form = kind(self._service.renderer.decode, log_probs=body.alternatives is not None)
         call = _Call(task, sum(len(s) for one in asked for s in one.segments), self._service.meter)
-        items = self._within(body, self._answerer.stream(task, body, asked), call)
+        items = self._within(body, self._admitted(request.state.key, task, body, asked), call)
         head = {
             "id": f"{form.prefix}-{uuid4().hex}",
             "created": int(time.time()),
@@ -188,12 +192,23 @@ class _Routes:
             # What is refused is refused before the stream begins, as a proper status.
             first = await anext(items)
             events = self._events(first, items, head, body, form, call)
-            return StreamingResponse(events, media_type="text/event-stream")
+            return Events(events)
         answers = await _unless_gone(request, _collected(items))
         choices = [form.choice(one) for one in answers]
         return JSONResponse(
             {**head, "object": form.whole, "choices": choices, "usage": call.usage()}
         )
+
+    async def _admitted(
+        self, key: str, task: ServedTask, body: Any, asked: Sequence[Asked]
+    ) -> AsyncIterator[Piece | Answer]:
+        """What is answered, while the limits let it; kept apart in the cache from other keys'."""
+        admission = self._service.admission
+        terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name))
+        with admission.admit(key, task.name, len(asked) * body.n):
+            async with aclosing(self._answerer.stream(task, body, asked, terms)) as own:  # type: ignore[type-var]
+                async for item in own:
+                    yield item
 
     async def _within(
         self, body: Body, items: AsyncIterator[Piece | Answer], call: "_Call"
@@ -241,13 +256,13 @@ class _Routes:
                 while item is not None:
                     if isinstance(item, Piece):
                         choice = form.piece(item)
-                        yield _event({**head, "object": form.part, "choices": [choice]})
+                        yield event({**head, "object": form.part, "choices": [choice]})
                     item = await anext(own, None)
         except Refused as error:
-            yield _event(error.body)
+            yield event(error.body)
         else:
             if body.stream_options and body.stream_options.include_usage:
-                yield _event({**head, "object": form.part, "choices": [], "usage": call.usage()})
+                yield event({**head, "object": form.part, "choices": [], "usage": call.usage()})
         yield "data: [DONE]\n\n"
 
 
@@ -281,23 +296,6 @@ class _Call:
             "completion_tokens": self._new,
             "total_tokens": self._prompt + self._new,
         }
-
-
-def _event(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
-
-
-async def _json(request: Request) -> Any:
-    """The body as JSON, read no further than it may be long."""
-    read_ = bytearray()
-    async for chunk in request.stream():
-        read_ += chunk
-        if len(read_) > MOST_BYTES:
-            raise Refused(f"the body has more than {MOST_BYTES} bytes", 413)
-    try:
-        return json.loads(read_)
-    except (ValueError, RecursionError):
-        raise Refused("the body is no JSON") from None
 
 
 async def _collected(items: AsyncIterator[Piece | Answer]) -> list[Answer]:

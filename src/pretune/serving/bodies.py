@@ -1,7 +1,8 @@
 """What clients may send. A field is honoured or refused by name."""
 
+import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,6 +13,12 @@ from pretune.serving.refusal import Refused
 MOST_CHOICES = 16
 MOST_PROMPTS = 16
 MOST_STOPS = 4
+MOST_STOP = 256
+"""Characters of a stop text: each is looked for after every token."""
+MOST_SCHEMA = 2**16
+"""Characters of a schema."""
+MOST_REGEX = 2**12
+"""Characters of a regular expression."""
 
 StopTexts = str | list[str]
 
@@ -21,13 +28,13 @@ B = TypeVar("B", bound="Body")
 class Body(BaseModel):
     """What both ways of asking share; sampling is greedy unless ``temperature`` says otherwise."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     model: str = Field(min_length=1, max_length=256)
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, le=2**31)
     temperature: float = Field(0.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0)
+    top_k: int = Field(0, ge=0, le=2**31)
     min_p: float = Field(0.0, ge=0, le=1)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
@@ -38,6 +45,17 @@ class Body(BaseModel):
     stream: bool = False
     stream_options: "StreamOptions | None" = None
     timeout: float | None = Field(None, gt=0, le=3600)
+    response_format: "ResponseFormat | None" = None
+    structured_outputs: "StructuredOutputs | None" = None
+    cache_salt: str | None = Field(None, min_length=1, max_length=256)
+
+    @property
+    def wanted(self) -> "Wanted | None":
+        """What the answer must look like, if that is said."""
+        if self.structured_outputs is not None:
+            return Wanted("structured_outputs", regex=self.structured_outputs.regex)
+        schema = self.response_format and self.response_format.text
+        return Wanted("response_format", schema=schema) if schema else None
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -46,10 +64,18 @@ class Body(BaseModel):
 
     @model_validator(mode="after")
     def _stops_are_texts(self) -> Self:
-        if len(self.stops) > MOST_STOPS or not all(self.stops):
-            raise ValueError(f"stop takes 1 to {MOST_STOPS} texts, none of them empty")
+        sizes = [len(stop) for stop in self.stops]
+        if len(sizes) > MOST_STOPS or not all(0 < size <= MOST_STOP for size in sizes):
+            raise ValueError(
+                f"stop takes 1 to {MOST_STOPS} texts of 1 to {MOST_STOP} characters each"
+            )
         if self.stream_options is not None and not self.stream:
             raise ValueError('stream_options makes sense with "stream": true only')
+        if self.response_format is not None and self.structured_outputs is not None:
+            raise ValueError(
+                "response_format and structured_outputs both say what the answer must look like; "
+                "give one"
+            )
         return self
 
 
@@ -59,6 +85,57 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     include_usage: bool = False
+
+
+class JsonSchema(BaseModel):
+    """A schema with a name. Answers follow it whether or not it is called ``strict``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str | None = Field(None, max_length=64)
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """``text``: anything; ``json_object``: any object; ``json_schema``: what the schema says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _schema_where_named(self) -> Self:
+        if (self.json_schema is not None) != (self.type == "json_schema"):
+            raise ValueError('"json_schema" goes with "type": "json_schema", and only there')
+        if len(self.text or "") > MOST_SCHEMA:
+            raise ValueError(f"the schema has more than {MOST_SCHEMA} characters")
+        return self
+
+    @property
+    def text(self) -> str | None:
+        """The schema as JSON, its keys in the order given: that is the order of an answer's."""
+        if self.json_schema is not None:
+            return json.dumps(self.json_schema.schema_)
+        return '{"type": "object"}' if self.type == "json_object" else None
+
+
+class StructuredOutputs(BaseModel):
+    """vLLM's field, of which a regular expression is honoured: the whole answer matches it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    regex: str = Field(min_length=1, max_length=MOST_REGEX)
+
+
+class Wanted(NamedTuple):
+    """A schema (JSON) or a regular expression that came in the field ``param``."""
+
+    param: str
+    schema: str = ""
+    regex: str | None = None
 
 
 class TextPart(BaseModel):
@@ -92,7 +169,7 @@ class ChatBody(Body):
 
     messages: list[Message] = Field(default_factory=list, max_length=1024)
     fields: dict[str, Any] | None = None
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1, le=2**31)
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=MOST_LOGPROBS)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pretune.core.names import nearest
 from pretune.core.protocols import Renderer
 from pretune.core.records import Row
+from pretune.core.scope import Scope
 from pretune.core.segments import Role, Segment, TokenSegment, Turn
 from pretune.data.dataset import option_ids, prompt_of
 from pretune.data.rejected import Rejected
@@ -92,11 +93,11 @@ class Catalogue:
             fields = {task.columns[0]: body.messages[0].text}
         if fields is not None:
             return self._filled(task, fields)
-        return Asked(self._encoded(body.messages), None)
+        return Asked(_with_context(task, self._encoded(body.messages)), None)
 
     def completion(self, task: ServedTask, body: CompletionBody) -> list[Asked]:
         """The prompts of a completion request: for a task the value of its template's only column,
-        for the base a text as it is."""
+        for the base a text as it is, behind what begins a text."""
         given = body.prompt
         if not given:
             raise Refused("prompt is empty; give a text", param="prompt")
@@ -114,7 +115,8 @@ class Catalogue:
     def _text(self, task: ServedTask, prompt: str) -> Asked:
         if task.spec is not None:
             return self._filled(task, {self._only_column(task): prompt})
-        return Asked(self._renderer.encode((Segment(Role.USER, prompt),)), None)
+        start = TokenSegment(Role.USER, self._renderer.start_ids, glue=True)
+        return Asked((start, *self._renderer.encode((Segment(Role.USER, prompt),))), None)
 
     def _tokens(self, task: ServedTask, prompt: list[int]) -> Asked:
         if task.spec is not None:
@@ -151,8 +153,20 @@ class Catalogue:
         prompt = prompt_of(task.spec, self._renderer, Row("request", fields))
         if isinstance(prompt, Rejected):
             raise Refused(prompt.detail, param="fields")
-        return Asked(prompt.prompt, self._options.get(task.name))
+        return Asked(_with_context(task, prompt.prompt), self._options.get(task.name))
 
     def _encoded(self, messages: Sequence[Message]) -> tuple[TokenSegment, ...]:
         turns = [Turn(_ROLES[message.role], message.text) for message in messages]
         return self._renderer.encode(self._renderer.render(turns))
+
+
+def _with_context(task: ServedTask, prompt: tuple[TokenSegment, ...]) -> tuple[TokenSegment, ...]:
+    """``prompt``, unless it lacks the context that the task's scope begins after."""
+    suffix = task.spec is not None and task.spec.scope is Scope.SUFFIX
+    if suffix and not any(segment.role is Role.CONTEXT for segment in prompt):
+        raise Refused(
+            f'task "{task.name}" answers from a context, and there is none; send a message of the '
+            'role "context" before what is asked',
+            param="messages",
+        )
+    return prompt

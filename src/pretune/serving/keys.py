@@ -32,11 +32,20 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
+    def begins(self, start: str) -> bool:
+        """Whether the hash of some key begins so."""
+        return any(known.startswith(start) for known in self._hashes)
+
     def admit(self, authorization: str | None) -> bool:
-        """Whether an ``Authorization`` header carries a key. Takes as long for any wrong one."""
+        """Whether an ``Authorization`` header carries a key."""
+        return self.holder(authorization) is not None
+
+    def holder(self, authorization: str | None) -> str | None:
+        """The hash of the key that an ``Authorization`` header carries, "" where none are asked
+        for, ``None`` for a wrong one. Takes as long for any wrong one."""
         if not self._hashes:
-            return True
+            return ""
         scheme, _, key = (authorization or "").partition(" ")
         found = hashlib.sha256(key.strip().encode()).hexdigest()
         matches = [hmac.compare_digest(found, known) for known in self._hashes]
-        return scheme.lower() == "bearer" and any(matches)
+        return found if scheme.lower() == "bearer" and any(matches) else None

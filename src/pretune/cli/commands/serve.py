@@ -27,6 +27,9 @@ def serve(
     most_requests: Annotated[
         int, typer.Option(min=1, help="Requests under way; more are told to come back.")
     ] = 256,
+    limits: Annotated[
+        Path | None, typer.Option(help="YAML file of limits by API key and by task.")
+    ] = None,
 ) -> None:
     """Serve tuned tasks as models of one OpenAI-compatible server, until it is told to stop."""
     from pretune.core.errors import MissingExtra, SpecError
@@ -42,7 +45,7 @@ def serve(
     if not runs:
         raise SpecError("nothing to serve; name a folder that pretune train or demo wrote")
     quiet_libraries()
-    options = api.ServeOptions(host, port, keys, cache_tokens, slots, most_requests)
+    options = api.ServeOptions(host, port, keys, cache_tokens, slots, most_requests, limits)
     tasks = api.find_tasks(runs)
     app = api.build(tasks, options)
     names = ", ".join(task.spec.name for task in tasks)

@@ -1,0 +1,145 @@
+"""What an answer must look like, from a client's schema or regular expression to a constraint.
+
+llguidance does the work. It compiles in a thread of its own, after a trial in a process of its own,
+and what was compiled is kept by content.
+"""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+from llguidance import LLMatcher, LLTokenizer
+
+from pretune.core.errors import SpecError
+from pretune.core.sampling import Adherence
+from pretune.serving.bodies import Wanted
+from pretune.serving.refusal import Refused, overloaded
+from pretune.serving.trial import compiled, try_out
+
+_MOST_KEPT = 2**28
+"""Bytes of compiled grammars that are kept."""
+
+_SMALLEST = 2**18
+"""Bytes that one counts for at least."""
+
+_MOST_WAITING = 16
+"""Grammars that may wait to be compiled."""
+
+_OPTIONS = {"whitespace_pattern": r"[ \n\r\t]{0,20}", "lenient": False}
+"""Between the parts of JSON is room to indent, and an end to it, for a model that likes spaces; and
+keywords that are not known are refused."""
+
+
+class Grammars:
+    """Compiles for one tokenizer (as the ``tokenizers`` library writes it) and ``vocabulary``
+    logits."""
+
+    def __init__(self, tokenizer: str, end_ids: Sequence[int], vocabulary: int) -> None:
+        self._described, self._end_ids, self._vocabulary = tokenizer, list(end_ids), vocabulary
+        self._known: OrderedDict[tuple[str, Wanted], _Compiled] = OrderedDict()
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="pretune-grammars")
+        self._waiting = 0
+
+    async def constraint(self, wanted: Wanted, salt: str) -> "_Compiled":
+        """The constraint for ``wanted``; whoever has another ``salt`` cannot learn from the time it
+        takes that it was compiled before.
+
+        Raises:
+            Refused: 400, it cannot be compiled, with the reason; 429, too many are waiting.
+        """
+        key = (salt, wanted)
+        if key not in self._known:
+            self._known[key] = await self._compile_apart(wanted)
+            while sum(one.size for one in self._known.values()) > _MOST_KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    async def _compile_apart(self, wanted: Wanted) -> "_Compiled":
+        if self._waiting >= _MOST_WAITING:
+            raise overloaded(f"{self._waiting} schemas are being compiled; try again in a moment")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._compiler, self._compile, wanted)
+        finally:
+            self._waiting -= 1
+
+    def _compile(self, wanted: Wanted) -> "_Compiled":
+        try:
+            grammar = _grammar(wanted)
+            found, size = try_out(grammar)
+            if found is None:
+                matcher, found = compiled(self._tokenizer, grammar)
+        except Refused:
+            raise
+        except ValueError as error:  # no Unicode, or no JSON
+            found = str(error)[:300]
+        if found is not None:
+            raise Refused(f"{wanted.param} cannot be honoured: {found}", param=wanted.param)
+        return _Compiled(matcher, max(size, _SMALLEST))
+
+    @cached_property
+    def _tokenizer(self) -> LLTokenizer:
+        try:
+            return LLTokenizer(self._described, n_vocab=self._vocabulary, eos_token=self._end_ids)
+        except Exception as error:  # whatever it finds strange in a tokenizer
+            raise Refused(
+                f"answers of this base cannot be held to a form: {error}", 501, kind="server_error"
+            ) from error
+
+
+def _grammar(wanted: Wanted) -> str:
+    """llguidance's own form. Nothing is forced: with it, one that leaves no choice for a million
+    characters (``a{1000000}``) computes them all at every step, a quarter of a second each time."""
+    if wanted.regex is not None:
+        plain = json.loads(LLMatcher.grammar_from_regex(wanted.regex))
+        start = plain["grammars"][0]["lark_grammar"]
+    else:
+        # In place of what the schema itself says there: nothing is ignored silently.
+        schema = json.loads(wanted.schema) | {"x-guidance": _OPTIONS}
+        start = f"start: %json {json.dumps(schema)}"
+    lark = f'%llguidance {{"no_forcing": true}}\n{start}'
+    return json.dumps({"grammars": [{"lark_grammar": lark}]})
+
+
+class _Compiled:
+    """Implements :class:`pretune.core.sampling.Constraint`. Its matcher, of ``size`` bytes, is only
+    copied: what a copy learns on its way is not shared."""
+
+    def __init__(self, matcher: LLMatcher, size: int) -> None:
+        self._matcher = matcher
+        self.size = size
+
+    def begin(self) -> Adherence:
+        """A copy at the beginning."""
+        return _Answer(self._matcher.deep_copy())
+
+
+class _Answer:
+    """Implements :class:`pretune.core.sampling.Adherence`."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing but the end can follow."""
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+    def allowed(self) -> bytes:
+        """The matcher's mask."""
+        mask = self._matcher.compute_logit_bias()
+        if self._matcher.is_error():
+            raise SpecError(
+                "the answer's schema or regular expression became too complex to follow; "
+                "simplify it"
+            )
+        return mask
+
+    def accept(self, token: int) -> None:
+        """Advance; a token that was not allowed is told of by :meth:`allowed`."""
+        self._matcher.consume_token(token)

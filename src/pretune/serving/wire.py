@@ -1,0 +1,81 @@
+"""Bytes in and out, with a client at the other end that may be as slow as it likes."""
+
+import asyncio
+import json
+import re
+from contextlib import suppress
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from pretune.serving.refusal import Refused
+
+MOST_BYTES = 4 * 2**20
+"""Bytes that a body may have: a context of a million tokens is out of reach of any base here."""
+
+MOST_LEVELS = 64
+"""Levels that JSON may be nested: what comes after need not fear for its stack."""
+
+PATIENCE = 30.0
+"""Seconds for a body to come, and for a client to take the next piece of a stream."""
+
+_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+"""Escapes of characters in two halves; one half alone can be no part of a prompt or an answer."""
+
+
+async def read_json(request: Request) -> Any:
+    """The body as JSON, read no further and no longer than it may take."""
+    read_ = bytearray()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                read_ += chunk
+                if len(read_) > MOST_BYTES:
+                    raise Refused(f"the body has more than {MOST_BYTES} bytes", 413)
+    except TimeoutError:
+        raise Refused(f"the body did not come within {PATIENCE:g} seconds", 408) from None
+    try:
+        text = read_.decode()
+        value = json.loads(text)
+        if _PAIR.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Refused("the body is no JSON in UTF-8, or holds half a surrogate pair") from None
+    if text.count("[") + text.count("{") > MOST_LEVELS and _is_deep(value):
+        raise Refused(f"the JSON is nested deeper than {MOST_LEVELS} levels")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        parents = [one for one in level if isinstance(one, dict | list)]
+        level = [
+            child
+            for parent in parents
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+    return bool(level)
+
+
+class Events(StreamingResponse):
+    """Server-sent events; given up when the client takes nothing for :data:`PATIENCE` seconds."""
+
+    media_type = "text/event-stream"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+
+        async def in_time(message: Message) -> None:
+            async with asyncio.timeout(PATIENCE):
+                await send(message)
+
+        with suppress(TimeoutError):
+            await super().__call__(scope, receive, in_time)
+
+
+def event(value: dict[str, Any]) -> str:
+    """One event."""
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
