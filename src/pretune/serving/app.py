@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,17 +16,18 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pretune.core.protocols import Renderer
+from pretune.serving.admin import admin_routes, closed, is_admin_path
 from pretune.serving.answers import Answer, Answerer, Piece
 from pretune.serving.bodies import Body, ChatBody, CompletionBody, read
 from pretune.serving.catalogue import Asked, Catalogue, ServedTask
 from pretune.serving.forms import Chat, Form, Text
-from pretune.serving.keys import Keys
+from pretune.serving.keys import NO_KEYS, Keys
 from pretune.serving.meter import Meter, Served
 from pretune.serving.refusal import Refused
+from pretune.serving.shadow import Shadows, request_key
+from pretune.serving.shelf import Shelf, followed
+from pretune.serving.wire import read_json
 from pretune.serving.worker import Worker
-
-MOST_BYTES = 4 * 2**20
-"""Bytes that a body may have: a context of a million tokens is out of reach of any base here."""
 
 DEADLINE = 600.0
 """Seconds that a request may take where it names no ``timeout``."""
@@ -34,9 +36,13 @@ _OPEN = frozenset({"/health", "/ready"})
 """What a load balancer may ask without a key."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Service:
-    """What the routes need: where prompts are answered, for whom, and who counts."""
+    """What the routes need: where prompts are answered, for whom, and who counts.
+
+    ``shelf`` replaces ``catalogue`` when its registry changes; ``admin`` are the keys of those who
+    may change the registry through this server, none if nobody may.
+    """
 
     worker: Worker
     catalogue: Catalogue
@@ -44,6 +50,8 @@ class Service:
     keys: Keys
     meter: Meter
     longest: int
+    shelf: Shelf | None = None
+    admin: Keys = NO_KEYS
 
 
 def create_app(service: Service) -> FastAPI:
@@ -52,13 +60,14 @@ def create_app(service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.worker.start()
-        yield
+        async with followed(service), routes.shadows:
+            yield
         service.worker.stop()
 
     app = FastAPI(
         title="pretune", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
-    app.state.worker = service.worker
+    app.state.service = service
     routes = _Routes(service)
     app.add_api_route("/v1/models", routes.models, methods=["GET"])
     app.add_api_route("/v1/models/{name:path}", routes.model, methods=["GET"])
@@ -71,7 +80,8 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(404, _no_route)
     app.add_exception_handler(405, _no_route)
-    app.add_middleware(_Guard, keys=service.keys)
+    app.include_router(admin_routes(service))
+    app.add_middleware(_Guard, keys=service.keys, admin=service.admin)
     return app
 
 
@@ -94,13 +104,18 @@ class _Guard:
     """Keys, before anything else is looked at. By the path that will be routed, not the raw one, so
     that no spelling of a path leads past it."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
-        self._app, self._keys = app, keys
+    def __init__(self, app: ASGIApp, keys: Keys, admin: Keys) -> None:
+        self._app, self._keys, self._admin = app, keys, admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _OPEN:
             headers = Headers(scope=scope)
-            if not self._keys.admit(headers.get("authorization")):
+            admin = is_admin_path(scope["path"])
+            if admin and not self._admin:
+                await closed().response()(scope, receive, send)
+                return
+            keys = self._admin if admin else self._keys
+            if not keys.admit(headers.get("authorization")):
                 refused = Refused(
                     "a valid API key is needed, as: Authorization: Bearer KEY",
                     401,
@@ -118,6 +133,7 @@ class _Routes:
         self._service = service
         self._started = int(time.time())
         self._answerer = Answerer(service.worker, service.renderer.decode, service.longest)
+        self.shadows = Shadows(self._answerer, service.meter)
 
     async def models(self) -> dict[str, Any]:
         """Every task, and the base, as models."""
@@ -135,6 +151,7 @@ class _Routes:
             "created": self._started,
             "owned_by": "pretune",
             "adapter": task.adapter,
+            "version": task.version,
             "columns": list(task.columns),
             "labels": list(task.labels),
         }
@@ -156,15 +173,15 @@ class _Routes:
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
-        body = read(ChatBody, await _json(request))
-        task = self._service.catalogue[body.model]
+        body = read(ChatBody, await read_json(request))
+        task = self._service.catalogue.choose(body.model, partial(request_key, request, body))
         asked = [self._service.catalogue.chat(task, body)]
         return await self._respond(request, task, body, asked, Chat)
 
     async def completions(self, request: Request) -> Response:
         """Plain completions."""
-        body = read(CompletionBody, await _json(request))
-        task = self._service.catalogue[body.model]
+        body = read(CompletionBody, await read_json(request))
+        task = self._service.catalogue.choose(body.model, partial(request_key, request, body))
         asked = self._service.catalogue.completion(task, body)
         return await self._respond(request, task, body, asked, Text)
 
@@ -178,11 +195,14 @@ class _Routes:
     ) -> Response:
         form = kind(self._service.renderer.decode, log_probs=body.alternatives is not None)
         call = _Call(task, sum(len(s) for one in asked for s in one.segments), self._service.meter)
-        items = self._within(body, self._answerer.stream(task, body, asked), call)
+        answering = self._answerer.stream(task, body, asked)
+        answering = self.shadows.follow(answering, self._service.catalogue, task, body)
+        items = self._within(body, answering, call)
         head = {
             "id": f"{form.prefix}-{uuid4().hex}",
             "created": int(time.time()),
             "model": task.name,
+            "system_fingerprint": task.short or None,
         }
         if body.stream:
             # What is refused is refused before the stream begins, as a proper status.
@@ -270,8 +290,9 @@ class _Call:
     def end(self, outcome: str) -> None:
         """It is over."""
         took = time.monotonic() - self._began
+        task = self._task
         self._meter.served(
-            Served(self._task.name, outcome, took, self._first, self._prompt, self._new)
+            Served(task.name, outcome, took, self._first, self._prompt, self._new, task.short)
         )
 
     def usage(self) -> dict[str, int]:
@@ -285,19 +306,6 @@ class _Call:
 
 def _event(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
-
-
-async def _json(request: Request) -> Any:
-    """The body as JSON, read no further than it may be long."""
-    read_ = bytearray()
-    async for chunk in request.stream():
-        read_ += chunk
-        if len(read_) > MOST_BYTES:
-            raise Refused(f"the body has more than {MOST_BYTES} bytes", 413)
-    try:
-        return json.loads(read_)
-    except (ValueError, RecursionError):
-        raise Refused("the body is no JSON") from None
 
 
 async def _collected(items: AsyncIterator[Piece | Answer]) -> list[Answer]:

@@ -15,7 +15,7 @@ MOST_STOPS = 4
 
 StopTexts = str | list[str]
 
-B = TypeVar("B", bound="Body")
+B = TypeVar("B", bound=BaseModel)
 
 
 class Body(BaseModel):

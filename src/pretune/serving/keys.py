@@ -32,6 +32,10 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
+    def share(self, others: "Keys") -> bool:
+        """Whether any key is one of ``others`` too."""
+        return not set(self._hashes).isdisjoint(others._hashes)
+
     def admit(self, authorization: str | None) -> bool:
         """Whether an ``Authorization`` header carries a key. Takes as long for any wrong one."""
         if not self._hashes:
@@ -40,3 +44,6 @@ class Keys:
         found = hashlib.sha256(key.strip().encode()).hexdigest()
         matches = [hmac.compare_digest(found, known) for known in self._hashes]
         return scheme.lower() == "bearer" and any(matches)
+
+
+NO_KEYS = Keys()
