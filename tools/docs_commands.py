@@ -27,11 +27,16 @@ the error, is JSON. Commands reach the network only where a task file says `allo
 def page() -> str:
     """The whole page as Markdown."""
     program = typer.main.get_command(app)
-    parts = [HEAD, *_help([], program)]
-    for name in program.list_commands(None):  # type: ignore[attr-defined]
-        parts += [f"## `pretune {name}`\n", *_help([name], program)]
-    parts += _exit_codes()
-    return "\n".join(parts)
+    return "\n".join([HEAD, *_help([], program), *_commands([], program, program), *_exit_codes()])
+
+
+def _commands(above: list[str], group: object, program: object) -> Iterator[str]:
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        arguments = [*above, name]
+        yield f"{'#' * (1 + len(arguments))} `{' '.join(['pretune', *arguments])}`\n"
+        yield from _help(arguments, program)
+        if hasattr(command, "commands"):
+            yield from _commands(arguments, command, program)
 
 
 def _help(arguments: list[str], program: object) -> Iterator[str]:
@@ -53,7 +58,7 @@ def _exit_codes() -> Iterator[str]:
         0: "Done.",
         1: "A defect of pretune, with its trace; please report it.",
         **{kind.exit_code: _sentence(kind) for kind in PretuneError.__subclasses__()},
-        GOAL_MISSED: "Measured, and a goal of the task fails (`pretune eval`).",
+        GOAL_MISSED: "A goal of the task fails by what was measured (`eval`, `tasks promote`).",
         INTERRUPTED: "Stopped by Ctrl-C.",
     }
     known[2] += " Also an unknown command or option."

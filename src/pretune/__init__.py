@@ -14,14 +14,17 @@ if TYPE_CHECKING:
         generate,
         import_adapter,
         merge_adapter,
+        register,
         train,
     )
     from pretune.bases import load_base
+    from pretune.registry import Registry
     from pretune.spec.task import load_task, parse_task
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Registry",
     "Workbench",
     "check",
     "compare_runs",
@@ -34,10 +37,12 @@ __all__ = [
     "load_task",
     "merge_adapter",
     "parse_task",
+    "register",
     "train",
 ]
 
 _HOMES = {
+    "Registry": "pretune.registry",
     "load_adapter": "pretune.adapters.files",
     "load_base": "pretune.bases",
     "load_task": "pretune.spec.task",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import pretune
 from laws.cases import CONFIGS, make_adapter
 from pretune.adapters.adapter import Adapter
-from pretune.adapters.files import load_adapter, manifest_of, read_manifest, save_adapter
+from pretune.adapters.files import load_adapter, manifest_of, save_adapter
+from pretune.adapters.manifest import read_manifest
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import AdapterError, PretuneError, StorageError
 from pretune.core.scope import Scope

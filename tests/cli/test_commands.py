@@ -14,6 +14,7 @@ def test_help_is_quick_and_names_every_command(run):
         "compare",
         "generate",
         "serve",
+        "tasks",
         "adapters",
         "merge",
         "import",

@@ -112,10 +112,10 @@ def test_keys_are_kept_as_hashes(tmp_path):
     first, second = new_key(path), new_key(path)
     assert first not in path.read_text()
     keys = read_keys(path)
-    assert keys.admit(f"Bearer {first}")
-    assert keys.admit(f"bearer {second}")
-    assert not keys.admit(f"Bearer {first}x")
-    assert not keys.admit(None)
+    assert keys.holder(f"Bearer {first}")
+    assert keys.holder(f"bearer {second}")
+    assert keys.holder(f"Bearer {first}x") is None
+    assert keys.holder(None) is None
 
 
 @pytest.mark.parametrize(

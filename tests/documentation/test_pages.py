@@ -5,7 +5,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer
 
@@ -55,10 +54,10 @@ def parse_command(line: str) -> None:
     words = shlex.split(line.partition(" | ")[2] or line, comments=True)
     if words[0] != "pretune" or words[1:] == ["--help"]:
         return
-    program = typer.main.get_command(app)
-    assert isinstance(program, click.Group) or hasattr(program, "commands")
-    command = program.commands[words[1]]
-    command.make_context(words[1], words[2:])
+    command, rest = typer.main.get_command(app), words[1:]
+    while hasattr(command, "commands"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    command.make_context(words[0], rest)
 
 
 @pytest.mark.parametrize("fence", all_fences("console"), ids=ids)
@@ -74,6 +73,8 @@ def test_commands_parse(fence):
 def test_a_wrong_option_is_found():
     with pytest.raises(Exception, match="--adaptor"):
         parse_command("pretune eval task.yaml --adaptor x")
+    with pytest.raises(Exception, match="--shares"):
+        parse_command("pretune tasks canary desk 3f --shares 0.1")
     with pytest.raises(KeyError, match="tune"):
         parse_command("pretune tune task.yaml")
 

@@ -280,10 +280,10 @@ def test_metrics_count_by_task_and_never_by_what_clients_name(http):
     chat(http, model="free")
     chat(http, model="no-such-model")
     text = http.get("/metrics").text
-    assert 'pretune_requests_total{outcome="ok",task="free"}' in text
+    assert 'pretune_requests_total{outcome="ok",task="free",version=""}' in text
     assert "no-such-model" not in text
     assert "pretune_cache_blocks_held 0.0" in text
-    assert 'pretune_time_to_first_token_seconds_bucket{le="120.0",task="free"}' in text
+    assert 'pretune_time_to_first_token_seconds_bucket{le="120.0",task="free",version=""}' in text
 
 
 def test_health_ready_and_unknown_paths(http):

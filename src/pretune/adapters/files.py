@@ -12,16 +12,20 @@ from safetensors.torch import load
 
 import pretune
 from pretune.adapters.adapter import Adapter
+from pretune.adapters.manifest import (
+    FORMAT,
+    MANIFEST,
+    WEIGHTS,
+    altered_manifest,
+    damaged_weights,
+    read_manifest,
+    weights_file,
+)
 from pretune.core.digest import SHORT, of_bytes
 from pretune.core.errors import AdapterError
 from pretune.core.files import folder_atomic
 from pretune.core.scope import SCOPE_VERSION, Scope
 from pretune.spec.methods import AnyMethod
-
-WEIGHTS = "adapter.safetensors"
-MANIFEST = "manifest.json"
-FORMAT = 1
-"""Version of the manifest's fields."""
 
 _METHOD: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 
@@ -63,27 +67,6 @@ def save_adapter(adapter: Adapter, root: Path) -> Path:
     return folder
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an adapter folder.
-
-    Raises:
-        AdapterError: not an adapter folder, a broken manifest, or one of a later format.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise AdapterError(_why_no_adapter(folder))
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = manifest["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise AdapterError(f'manifest "{path}" is damaged: {error}') from error
-    if found != FORMAT:
-        raise AdapterError(
-            f'adapter "{folder}" has format {found}, this version reads {FORMAT}; update pretune'
-        )
-    return manifest
-
-
 def load_adapter(folder: Path) -> Adapter:
     """Read an adapter and check it against its own digests.
 
@@ -91,16 +74,12 @@ def load_adapter(folder: Path) -> Adapter:
         AdapterError: pickled, truncated, altered or unknown content.
     """
     manifest = read_manifest(folder)
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise AdapterError(_why_no_adapter(folder))
+    path = weights_file(folder)
     raw = path.read_bytes()
     try:
         identity = manifest["identity"]
         if of_bytes(raw) != identity["weights"]:
-            raise AdapterError(
-                f'"{path}" is damaged: its content does not match the manifest; copy it again'
-            )
+            raise damaged_weights(path)
         if identity["scope_version"] != SCOPE_VERSION:
             raise AdapterError(
                 f'adapter "{folder}" was trained under version {identity["scope_version"]} of '
@@ -120,19 +99,5 @@ def load_adapter(folder: Path) -> Adapter:
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise AdapterError(f'adapter "{folder}" is damaged: {error}') from error
     if not whole:
-        raise AdapterError(f'manifest "{folder / MANIFEST}" was altered: its digest does not match')
+        raise altered_manifest(folder)
     return adapter
-
-
-def _why_no_adapter(folder: Path) -> str:
-    if not folder.is_dir():
-        return f'no adapter at "{folder}"; give a folder with {WEIGHTS} and {MANIFEST}'
-    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
-    if pickled:
-        return (
-            f'"{folder / pickled[0]}" is a pickle, which can run code when opened, and is refused; '
-            "convert it to safetensors"
-        )
-    if (folder / "adapter_config.json").is_file():
-        return f'"{folder}" is in PEFT\'s format; bring it in with: pretune import "{folder}"'
-    return f'"{folder}" is no adapter: it lacks {MANIFEST} or {WEIGHTS}'

@@ -8,6 +8,7 @@
 
 from pretune.api.compare import compare_runs
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
+from pretune.api.registry import register
 from pretune.api.tasks import check, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
 
@@ -22,5 +23,6 @@ __all__ = [
     "generate",
     "import_adapter",
     "merge_adapter",
+    "register",
     "train",
 ]

@@ -46,6 +46,11 @@ class RunFolder:
         return self.path / "adapters"
 
     @property
+    def evaluation(self) -> Path:
+        """Predictions and metrics on the test rows."""
+        return self.path / "evaluation" / "test"
+
+    @property
     def record(self) -> Path:
         """What came of it."""
         return self.path / "run.json"

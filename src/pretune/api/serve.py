@@ -3,6 +3,7 @@
 import ipaddress
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -11,20 +12,23 @@ import uvicorn
 from fastapi import FastAPI
 
 from pretune.adapters.adapter import Adapter
-from pretune.adapters.files import load_adapter, read_manifest
+from pretune.adapters.files import load_adapter
+from pretune.adapters.manifest import read_manifest
 from pretune.api.runs import RunFolder
 from pretune.api.workbench import Workbench
 from pretune.bases import Base
-from pretune.core.errors import DataError, SpecError
+from pretune.core.errors import AdapterError, DataError, SpecError, StorageError
 from pretune.core.files import write_atomic
 from pretune.core.names import unknown
 from pretune.engine.engine import Engine, Size
 from pretune.monitoring.prometheus import Prometheus
+from pretune.registry import Registry, is_registry
 from pretune.serving.admission import Admission
 from pretune.serving.app import Service, create_app
 from pretune.serving.catalogue import Catalogue, ServedTask
 from pretune.serving.grammars import Grammars
 from pretune.serving.keys import Keys, hashed
+from pretune.serving.shelf import Shelf
 from pretune.serving.worker import Worker
 from pretune.spec.base import BaseSpec
 from pretune.spec.limits import LimitsSpec, load_limits
@@ -46,6 +50,7 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     keys: Path | None = None
+    admin_keys: Path | None = None
     cache_tokens: int = 32_768
     slots: int = 8
     most_requests: int = 256
@@ -63,15 +68,37 @@ class FoundTask:
 
 @dataclass
 class Store:
-    """Adapters of the served runs, by digest."""
+    """Adapters of the served runs by digest, and those of a registry."""
 
     folders: dict[str, Path] = field(default_factory=dict)
+    registry: Registry | None = None
 
     def load(self, digest: str) -> Adapter:
         """Read one from disk, checked against its own digests."""
-        if digest not in self.folders:
+        if digest in self.folders:
+            return load_adapter(self.folders[digest])
+        if self.registry is None:
             raise unknown("adapter", digest, self.folders)
-        return load_adapter(self.folders[digest])
+        folder = self.registry.files.adapter_folder(digest)
+        adapter = load_adapter(folder)
+        if adapter.digest != digest:
+            raise AdapterError(f'"{folder}" holds adapter "{adapter.digest}"; add its run again')
+        return adapter
+
+
+def find_registry(places: Sequence[Path]) -> tuple[Registry | None, list[Path]]:
+    """The registry among ``places``, if there is one, and the places that are none.
+
+    Raises:
+        SpecError: there are several.
+        StorageError: it is damaged, or of a later format.
+    """
+    found = [place for place in places if is_registry(place)]
+    if len(found) > 1:
+        listed = ", ".join(f'"{place}"' for place in found)
+        raise SpecError(f"{listed} are registries; a server serves one")
+    registry = Registry(found[0]) if found else None
+    return registry, [place for place in places if place not in found]
 
 
 def find_tasks(places: Sequence[Path]) -> list[FoundTask]:
@@ -101,27 +128,36 @@ def _run_folders(place: Path) -> Iterator[Path]:
     yield from sorted(record.parent for record in place.rglob("run.json"))
 
 
-def build(tasks: Sequence[FoundTask], options: ServeOptions) -> FastAPI:
-    """The application that serves ``tasks`` and their bare base.
+def build(
+    tasks: Sequence[FoundTask], options: ServeOptions, registry: Registry | None = None
+) -> FastAPI:
+    """The application that serves ``tasks``, those of ``registry``, and their bare base.
 
     Raises:
         SpecError: the tasks are of several bases, or the options let strangers in.
+        DataError: two tasks of one name, or nothing that can be served.
     """
     check_address(options)
-    base = _one_base([task.spec for task in tasks])
-    store = Store({task.digest: task.folder for task in tasks})
+    keys, admin = _both_keys(options, registry)
+    base = _one_base([*(task.spec for task in tasks), *_current_specs(registry, tasks)])
+    store = Store({task.digest: task.folder for task in tasks}, registry)
     block = Size().block
     size = Size(blocks=max(1, options.cache_tokens // block), slots=options.slots)
     engine = Engine(base, base.renderer.end_ids, store.load, size)
     served = [ServedTask(Path(base.name).name), *(
         ServedTask(task.spec.name, task.spec, task.digest) for task in tasks
     )]  # fmt: skip
-    keys = read_keys(options.keys)
-    limits = _known_limits(options.limits, keys, [task.name for task in served])
+    catalogue = Catalogue(base.renderer, base.anatomy.vocabulary, served)
+    shelf = None
+    if registry is not None:
+        shelf = Shelf(registry, base.digest, base.renderer, served)
+        catalogue = shelf.arrange(shelf.read(), catalogue)
+    named = dict.fromkeys(task.name for task in catalogue) | dict.fromkeys(_names(registry))
+    limits = _known_limits(options.limits, keys, list(named))
     return create_app(
         Service(
             worker=Worker(engine, options.most_requests),
-            catalogue=Catalogue(base.renderer, base.anatomy.vocabulary, served),
+            catalogue=catalogue,
             renderer=base.renderer,
             grammars=Grammars(
                 base.renderer.tokenizer_json, base.renderer.end_ids, base.anatomy.vocabulary
@@ -130,8 +166,51 @@ def build(tasks: Sequence[FoundTask], options: ServeOptions) -> FastAPI:
             admission=Admission(limits),
             meter=Prometheus(),
             longest=min(base.renderer.context_length, size.blocks * block),
+            shelf=shelf,
+            admin=admin,
         )
     )
+
+
+def _both_keys(options: ServeOptions, registry: Registry | None) -> tuple[Keys, Keys]:
+    """Keys of those who ask, and of those who change what is served."""
+    keys, admin = read_keys(options.keys), read_keys(options.admin_keys)
+    if admin and registry is None:
+        raise SpecError(
+            f'"{options.admin_keys}" is for changing tasks of a registry, and none is served; '
+            "name one, or leave --admin-keys out"
+        )
+    if keys.share(admin):
+        raise SpecError(
+            f'"{options.keys}" and "{options.admin_keys}" share a key; give administrators their '
+            "own"
+        )
+    return keys, admin
+
+
+def _current_specs(registry: Registry | None, tasks: Sequence[FoundTask]) -> list[TaskSpec]:
+    """Specs of the versions that answer; tasks that cannot be read are told of later.
+
+    Raises:
+        DataError: a name is taken by a run, or there is nothing at all to serve.
+    """
+    specs = []
+    for name in _names(registry):
+        assert registry is not None
+        if taken := [task for task in tasks if task.spec.name == name]:
+            raise DataError(
+                f'task "{name}" is in the registry and in "{taken[0].folder}"; serve one of them'
+            )
+        with suppress(StorageError):
+            current = registry.task(name).current
+            if current is not None:
+                specs.append(registry.version(current).task_spec)
+    if registry is not None and not specs and not tasks:
+        raise DataError(
+            f'no task in "{registry.files.root}" has a current version; let one answer with: '
+            "pretune tasks promote TASK VERSION"
+        )
+    return specs
 
 
 def _one_base(specs: Sequence[TaskSpec]) -> Base:
@@ -142,8 +221,13 @@ def _one_base(specs: Sequence[TaskSpec]) -> Base:
     return Workbench.open(next(iter(bases))).base
 
 
+def _names(registry: Registry | None) -> list[str]:
+    """Tasks that are, or may come to be, served from the registry."""
+    return [] if registry is None else registry.names()
+
+
 def _known_limits(path: Path | None, keys: Keys, tasks: Sequence[str]) -> LimitsSpec:
-    """The limits file, whose keys and tasks must be served ones."""
+    """The limits file, whose keys and tasks must be known ones."""
     limits = LimitsSpec() if path is None else load_limits(path)
     for name in limits.tasks:
         if name not in tasks:
@@ -217,7 +301,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
-        self._worker: Worker = app.state.worker
+        self._worker: Worker = app.state.service.worker
         self._listening = listening
 
     async def startup(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]

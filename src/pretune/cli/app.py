@@ -16,6 +16,7 @@ from pretune.cli.commands import (
     init,
     merge,
     serve,
+    tasks,
     train,
 )
 from pretune.cli.output import INTERRUPTED, report_error
@@ -37,6 +38,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("serve")(serve.serve)
+app.add_typer(tasks.app, name="tasks")
 app.command("adapters")(adapters.adapters)
 app.command("merge")(merge.merge)
 app.command("import")(import_.import_)

@@ -62,6 +62,12 @@ class BusyError(PretuneError, FileExistsError):
     exit_code = 8
 
 
+class GoalMissed(PretuneError, ValueError):
+    """A version that would break its task's promises, by what was measured of it."""
+
+    exit_code = 10
+
+
 class MissingExtra(PretuneError, ImportError):
     """An optional dependency that is not installed; the message holds the install command."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pretune.core.errors import BusyError, StorageError
+from pretune.core.errors import BusyError, PretuneError, StorageError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -39,9 +39,9 @@ def file_atomic(path: Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        with open(name, "rb") as file:
-            os.fsync(file.fileno())
+        sync(Path(name))
         os.replace(name, path)
+        sync(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(name)
@@ -67,10 +67,8 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         raise _storage("write", path, error) from error
     try:
         yield draft
-        for file in draft.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
+        for item in (*draft.rglob("*"), draft):
+            sync(item)
         draft.chmod(0o755)
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
@@ -79,6 +77,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             os.replace(draft, path)
+        sync(path.parent)
     except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
         if isinstance(error, OSError):
@@ -87,24 +86,49 @@ def folder_atomic(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_lock(path: Path, purpose: str) -> Iterator[None]:
+def folder_lock(path: Path, purpose: str, *, wait: float = 0) -> Iterator[None]:
     """Hold ``path`` for this process while the block runs; the system frees it on any death.
 
     Raises:
-        BusyError: another process holds it.
+        BusyError: another process still holds it after ``wait`` seconds.
+        StorageError: the folder cannot be written.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path / ".lock")
     try:
-        lock.acquire(timeout=0)
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / ".lock")
+        lock.acquire(timeout=wait, poll_interval=0.01)
     except Timeout as error:
         raise BusyError(
             f'another process is {purpose} in "{path}"; wait for it or choose another folder'
         ) from error
+    except OSError as error:
+        raise _storage("lock", path, error) from error
     try:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def storage_errors(verb: str, path: Path) -> Iterator[None]:
+    """Turn whatever the system refuses in this block into a StorageError about ``path``."""
+    try:
+        yield
+    except PretuneError:
+        raise
+    except OSError as error:
+        raise _storage(verb, path, error) from error
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, last through a loss of power."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders, and has nothing of the kind
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _storage(verb: str, path: Path, error: OSError) -> StorageError:

@@ -1,10 +1,16 @@
-"""Nearest known name, for messages and registries."""
+"""Names: which are fit for a task, and the nearest known one for messages."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from pretune.core.errors import UnknownName
+
+
+def is_task_name(value: str) -> bool:
+    """Whether a task may have this name; it is safe as part of a path or an address as well."""
+    return len(value) <= 64 and re.fullmatch(r"\w[\w.-]*", value) is not None
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -1,4 +1,6 @@
-"""Counts in Prometheus form, labelled by task."""
+"""Counts in Prometheus form, labelled by task and version."""
+
+from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -30,32 +32,45 @@ class Prometheus:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "pretune_requests", "Requests that ended.", ["task", "outcome"], registry=registry
+            "pretune_requests",
+            "Requests that ended.",
+            ["task", "version", "outcome"],
+            registry=registry,
         )
         self._tokens = Counter(
-            "pretune_tokens", "Tokens of prompts and answers.", ["task", "kind"], registry=registry
+            "pretune_tokens",
+            "Tokens of prompts and answers.",
+            ["task", "version", "kind"],
+            registry=registry,
         )
         self._first = Histogram(
             "pretune_time_to_first_token_seconds",
             "From a request's arrival to its first token.",
-            ["task"],
+            ["task", "version"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._token = Histogram(
             "pretune_inter_token_seconds",
             "Mean time between the tokens of an answer.",
-            ["task"],
+            ["task", "version"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._whole = Histogram(
             "pretune_request_seconds",
             "From a request's arrival to its end.",
-            ["task"],
+            ["task", "version"],
             buckets=_SECONDS,
             registry=registry,
         )
+        self._shadowed = Counter(
+            "pretune_shadow_requests",
+            "Requests that a shadow version was asked as well, by whether it agreed.",
+            ["task", "version", "result"],
+            registry=registry,
+        )
+        self._versions: set[tuple[str, str]] = set()
         self._gauges = {
             field: Gauge(f"pretune_{name}", text, registry=registry)
             for name, (field, text) in _GAUGES.items()
@@ -63,16 +78,31 @@ class Prometheus:
 
     def served(self, one: Served) -> None:
         """Count a request."""
-        self._requests.labels(one.task, one.outcome).inc()
-        self._tokens.labels(one.task, "prompt").inc(one.prompt_tokens)
-        self._tokens.labels(one.task, "new").inc(one.new_tokens)
-        self._whole.labels(one.task).observe(one.seconds)
+        who = (one.task, one.version)
+        self._versions.add(who)
+        self._requests.labels(*who, one.outcome).inc()
+        self._tokens.labels(*who, "prompt").inc(one.prompt_tokens)
+        self._tokens.labels(*who, "new").inc(one.new_tokens)
+        self._whole.labels(*who).observe(one.seconds)
         if one.first is not None:
-            self._first.labels(one.task).observe(one.first)
+            self._first.labels(*who).observe(one.first)
             if one.new_tokens > 1:
-                self._token.labels(one.task).observe(
-                    (one.seconds - one.first) / (one.new_tokens - 1)
-                )
+                self._token.labels(*who).observe((one.seconds - one.first) / (one.new_tokens - 1))
+
+    def shadowed(self, task: str, version: str, result: str) -> None:
+        """Count what came of asking a shadow."""
+        self._versions.add((task, version))
+        self._shadowed.labels(task, version, result).inc()
+
+    def keep(self, versions: Collection[tuple[str, str]]) -> None:
+        """Drop the series of all other versions, so that promotions do not add up for ever."""
+        gone = self._versions.difference(versions)
+        for task, version in gone:
+            for metric in (
+                self._requests, self._tokens, self._first, self._token, self._whole, self._shadowed
+            ):  # fmt: skip
+                metric.remove_by_labels({"task": task, "version": version})
+        self._versions -= gone
 
     def exposition(self, stats: Stats) -> tuple[bytes, str]:
         """The text format."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,15 +15,18 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pretune.core.protocols import Renderer
+from pretune.serving.admin import admin_routes, closed, is_admin_path
 from pretune.serving.admission import Admission
 from pretune.serving.answers import Answer, Answerer, Piece, Terms
 from pretune.serving.bodies import Body, ChatBody, CompletionBody, read
 from pretune.serving.catalogue import Asked, Catalogue, ServedTask
 from pretune.serving.forms import Chat, Form, Text
 from pretune.serving.grammars import Grammars
-from pretune.serving.keys import Keys
+from pretune.serving.keys import NO_KEYS, Keys
 from pretune.serving.meter import Meter, Served
 from pretune.serving.refusal import Refused
+from pretune.serving.shadow import Shadows, request_key
+from pretune.serving.shelf import Shelf, followed
 from pretune.serving.wire import Events, event, read_json
 from pretune.serving.worker import Worker
 
@@ -33,9 +37,13 @@ _OPEN = frozenset({"/health", "/ready"})
 """What a load balancer may ask without a key."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Service:
-    """What the routes need: where prompts are answered, for whom, how many, and who counts."""
+    """What the routes need: where prompts are answered, for whom, how many, and who counts.
+
+    ``shelf`` replaces ``catalogue`` when its registry changes; ``admin`` are the keys of those who
+    may change the registry through this server, none if nobody may.
+    """
 
     worker: Worker
     catalogue: Catalogue
@@ -45,6 +53,8 @@ class Service:
     admission: Admission
     meter: Meter
     longest: int
+    shelf: Shelf | None = None
+    admin: Keys = NO_KEYS
 
 
 def create_app(service: Service) -> FastAPI:
@@ -53,13 +63,14 @@ def create_app(service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.worker.start()
-        yield
+        async with followed(service), routes.shadows:
+            yield
         service.worker.stop()
 
     app = FastAPI(
         title="pretune", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
-    app.state.worker = service.worker
+    app.state.service = service
     routes = _Routes(service)
     app.add_api_route("/v1/models", routes.models, methods=["GET"])
     app.add_api_route("/v1/models/{name:path}", routes.model, methods=["GET"])
@@ -72,7 +83,8 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(404, _no_route)
     app.add_exception_handler(405, _no_route)
-    app.add_middleware(_Guard, keys=service.keys)
+    app.include_router(admin_routes(service))
+    app.add_middleware(_Guard, keys=service.keys, admin=service.admin)
     return app
 
 
@@ -95,12 +107,17 @@ class _Guard:
     """Keys, before anything else is looked at. By the path that will be routed, not the raw one, so
     that no spelling of a path leads past it."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
-        self._app, self._keys = app, keys
+    def __init__(self, app: ASGIApp, keys: Keys, admin: Keys) -> None:
+        self._app, self._keys, self._admin = app, keys, admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _OPEN:
-            holder = self._keys.holder(Headers(scope=scope).get("authorization"))
+            admin = is_admin_path(scope["path"])
+            if admin and not self._admin:
+                await closed().response()(scope, receive, send)
+                return
+            keys = self._admin if admin else self._keys
+            holder = keys.holder(Headers(scope=scope).get("authorization"))
             scope.setdefault("state", {})["key"] = holder
             if holder is None:
                 refused = Refused(
@@ -122,6 +139,7 @@ class _Routes:
         self._answerer = Answerer(
             service.worker, service.renderer.decode, service.grammars, service.longest
         )
+        self.shadows = Shadows(self._answerer, service.meter)
 
     async def models(self) -> dict[str, Any]:
         """Every task, and the base, as models."""
@@ -139,6 +157,7 @@ class _Routes:
             "created": self._started,
             "owned_by": "pretune",
             "adapter": task.adapter,
+            "version": task.version,
             "columns": list(task.columns),
             "labels": list(task.labels),
         }
@@ -161,14 +180,14 @@ class _Routes:
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
         body = read(ChatBody, await read_json(request))
-        task = self._service.catalogue[body.model]
+        task = self._service.catalogue.choose(body.model, partial(request_key, request, body))
         asked = [self._service.catalogue.chat(task, body)]
         return await self._respond(request, task, body, asked, Chat)
 
     async def completions(self, request: Request) -> Response:
         """Plain completions."""
         body = read(CompletionBody, await read_json(request))
-        task = self._service.catalogue[body.model]
+        task = self._service.catalogue.choose(body.model, partial(request_key, request, body))
         asked = self._service.catalogue.completion(task, body)
         return await self._respond(request, task, body, asked, Text)
 
@@ -187,6 +206,7 @@ class _Routes:
             "id": f"{form.prefix}-{uuid4().hex}",
             "created": int(time.time()),
             "model": task.name,
+            "system_fingerprint": task.short or None,
         }
         if body.stream:
             # What is refused is refused before the stream begins, as a proper status.
@@ -205,8 +225,10 @@ class _Routes:
         """What is answered, while the limits let it; kept apart in the cache from other keys'."""
         admission = self._service.admission
         terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name))
+        answering = self._answerer.stream(task, body, asked, terms)
+        answering = self.shadows.follow(answering, self._service.catalogue, task, body, terms)
         with admission.admit(key, task.name, len(asked) * body.n):
-            async with aclosing(self._answerer.stream(task, body, asked, terms)) as own:  # type: ignore[type-var]
+            async with aclosing(answering) as own:  # type: ignore[type-var]
                 async for item in own:
                     yield item
 
@@ -285,8 +307,9 @@ class _Call:
     def end(self, outcome: str) -> None:
         """It is over."""
         took = time.monotonic() - self._began
+        task = self._task
         self._meter.served(
-            Served(self._task.name, outcome, took, self._first, self._prompt, self._new)
+            Served(task.name, outcome, took, self._first, self._prompt, self._new, task.short)
         )
 
     def usage(self) -> dict[str, int]:

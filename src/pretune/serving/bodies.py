@@ -22,7 +22,7 @@ MOST_REGEX = 2**12
 
 StopTexts = str | list[str]
 
-B = TypeVar("B", bound="Body")
+B = TypeVar("B", bound=BaseModel)
 
 
 class Body(BaseModel):

@@ -1,10 +1,12 @@
 """What is served under which name, and how a client's words become a prompt of that task."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from pretune.core.digest import SHORT
 from pretune.core.names import nearest
 from pretune.core.protocols import Renderer
 from pretune.core.records import Row
@@ -12,6 +14,7 @@ from pretune.core.scope import Scope
 from pretune.core.segments import Role, Segment, TokenSegment, Turn
 from pretune.data.dataset import option_ids, prompt_of
 from pretune.data.rejected import Rejected
+from pretune.registry.state import place
 from pretune.serving.bodies import MOST_PROMPTS, ChatBody, CompletionBody, Message
 from pretune.serving.refusal import Refused
 from pretune.spec.task import TaskSpec
@@ -26,20 +29,31 @@ _ROLES = {
 }
 
 
+Options = Sequence[tuple[int, ...]]
+"""Token ids of each of a task's labels."""
+
+
 class Asked(NamedTuple):
     """A prompt, and ``options`` (token ids) if one of the task's labels is the answer."""
 
     segments: tuple[TokenSegment, ...]
-    options: Sequence[tuple[int, ...]] | None
+    options: Options | None
 
 
 @dataclass(frozen=True, eq=False)
 class ServedTask:
-    """A task, or with neither spec nor adapter the bare base. ``adapter`` is a digest."""
+    """A task, or with neither spec nor adapter the bare base. ``adapter`` is a digest, ``version``
+    too; a task that comes from a run's folder has no version."""
 
     name: str
     spec: TaskSpec | None = None
     adapter: str | None = None
+    version: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The version as people and metrics are shown it; empty where there is none."""
+        return (self.version or "")[:SHORT]
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -58,28 +72,117 @@ class ServedTask:
         return (self.spec.labels if self.spec else None) or {}
 
 
-class Catalogue:
-    """Tasks by name. Immutable: what changes is which catalogue is served."""
+@dataclass(frozen=True)
+class Rollout:
+    """A task's versions by digest; ``canary`` answers ``share`` of the requests for the task,
+    ``shadow`` is asked as well."""
 
-    def __init__(self, renderer: Renderer, vocabulary: int, tasks: Iterable[ServedTask]) -> None:
+    versions: Mapping[str, ServedTask]
+    canary: ServedTask | None = None
+    share: float = 0.0
+    shadow: ServedTask | None = None
+
+
+class Catalogue:
+    """Tasks by name. Immutable: what changes is which catalogue is served.
+
+    ``rollouts`` are those of tasks with versions; ``closed`` names tasks that cannot be served;
+    ``known`` are label options worked out before.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        vocabulary: int,
+        tasks: Iterable[ServedTask],
+        rollouts: Mapping[str, Rollout] = MappingProxyType({}),
+        closed: Collection[str] = (),
+        *,
+        known: Mapping[ServedTask, Options] = MappingProxyType({}),
+    ) -> None:
         self._renderer = renderer
         self._vocabulary = vocabulary
         self._tasks = {task.name: task for task in tasks}
-        self._options = {
-            task.name: option_ids(task.spec, renderer)
-            for task in self._tasks.values()
+        self._rollouts = dict(rollouts)
+        self._closed = frozenset(closed)
+        self._options: dict[ServedTask, Options] = {
+            task: known[task] if task in known else option_ids(task.spec, renderer)
+            for task in self.versions
             if task.spec is not None and task.labels
         }
+
+    def replaced(
+        self,
+        tasks: Iterable[ServedTask],
+        rollouts: Mapping[str, Rollout],
+        closed: Collection[str],
+    ) -> "Catalogue":
+        """Another catalogue for the same base."""
+        return Catalogue(
+            self._renderer, self._vocabulary, tasks, rollouts, closed, known=self._options
+        )
 
     def __iter__(self) -> Iterator[ServedTask]:
         return iter(self._tasks.values())
 
-    def __getitem__(self, name: str) -> ServedTask:
-        if name not in self._tasks:
-            guess = nearest(name, self._tasks)
-            hint = f'did you mean "{guess}"?' if guess else "GET /v1/models lists them"
-            raise Refused(f'no model "{name[:64]}" is served here; {hint}', 404, param="model")
-        return self._tasks[name]
+    @property
+    def versions(self) -> frozenset[ServedTask]:
+        """All that can be asked, by whatever name."""
+        others = (one for rollout in self._rollouts.values() for one in rollout.versions.values())
+        return frozenset((*self._tasks.values(), *others))
+
+    def __getitem__(self, model: str) -> ServedTask:
+        if model in self._tasks:
+            return self._tasks[model]
+        name, at, prefix = model.partition("@")
+        if name in self._closed:
+            raise Refused(
+                f'task "{name}" cannot be served now; its operator finds the reason under '
+                "GET /v1/tasks",
+                503,
+                kind="server_error",
+            )
+        if at and name in self._rollouts:
+            return self._version(name, prefix)
+        guess = nearest(name, self._tasks)
+        hint = f'did you mean "{guess}"?' if guess else "GET /v1/models lists them"
+        raise Refused(f'no model "{model[:64]}" is served here; {hint}', 404, param="model")
+
+    def choose(self, model: str, key: Callable[[], str]) -> ServedTask:
+        """Who answers a request for ``model``: for a task's plain name its canary or its current
+        version, told by the request's ``key``; ``task@digest`` is that version."""
+        rollout = self._rollouts.get(model)
+        if rollout is not None and rollout.canary is not None:
+            canary = rollout.canary
+            assert canary.version is not None
+            if place(model, canary.version, key()) < rollout.share:
+                return canary
+        return self[model]
+
+    def shadow_of(self, task: ServedTask) -> ServedTask | None:
+        """The version that is asked whatever the current version ``task`` is asked."""
+        rollout = self._rollouts.get(task.name)
+        return rollout.shadow if rollout and self._tasks.get(task.name) is task else None
+
+    def _version(self, name: str, prefix: str) -> ServedTask:
+        found = [
+            one
+            for digest, one in self._rollouts[name].versions.items()
+            if prefix and digest.startswith(prefix)
+        ]
+        if len(found) != 1:
+            listed = ", ".join(one.short for one in self._rollouts[name].versions.values())
+            several = "names several versions" if found else "is no version"
+            raise Refused(
+                f'"{prefix[:64]}" {several} of task "{name}"; known: {listed}', 404, param="model"
+            )
+        return found[0]
+
+    def asked(self, task: ServedTask, body: ChatBody | CompletionBody) -> list[Asked]:
+        """The prompts of a request of either kind."""
+        if isinstance(body, ChatBody):
+            return [self.chat(task, body)]
+        return self.completion(task, body)
 
     def chat(self, task: ServedTask, body: ChatBody) -> Asked:
         """The prompt of a chat request.
@@ -153,7 +256,7 @@ class Catalogue:
         prompt = prompt_of(task.spec, self._renderer, Row("request", fields))
         if isinstance(prompt, Rejected):
             raise Refused(prompt.detail, param="fields")
-        return Asked(_with_context(task, prompt.prompt), self._options.get(task.name))
+        return Asked(_with_context(task, prompt.prompt), self._options.get(task))
 
     def _encoded(self, messages: Sequence[Message]) -> tuple[TokenSegment, ...]:
         turns = [Turn(_ROLES[message.role], message.text) for message in messages]

@@ -1,5 +1,6 @@
 """What the server tells those who count. Tasks' names are the catalogue's, never a client's."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,8 @@ from pretune.engine.engine import Stats
 @dataclass(frozen=True, slots=True)
 class Served:
     """One request that ended: seconds from its arrival to its first and its last token (``None``
-    where it had none), tokens read and written, and the HTTP status or the client's leaving."""
+    where it had none), tokens read and written, the HTTP status or the client's leaving, and the
+    version that answered."""
 
     task: str
     outcome: str
@@ -17,6 +19,7 @@ class Served:
     first: float | None
     prompt_tokens: int
     new_tokens: int
+    version: str = ""
 
 
 class Meter(Protocol):
@@ -24,6 +27,13 @@ class Meter(Protocol):
 
     def served(self, one: Served) -> None:
         """Take note of a request."""
+
+    def shadowed(self, task: str, version: str, result: str) -> None:
+        """Take note of what came of asking a shadow: ``agrees``, ``differs``, ``failed``, or
+        ``skipped`` as there was too much to do."""
+
+    def keep(self, versions: Collection[tuple[str, str]]) -> None:
+        """Forget the counts of versions (each a task and a version) that are served no more."""
 
     def exposition(self, stats: Stats) -> tuple[bytes, str]:
         """All counts and the engine's ``stats``, with their content type."""

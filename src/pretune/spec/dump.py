@@ -1,4 +1,4 @@
-"""Writing task files: the shortest YAML that says the same."""
+"""Writing tasks: the shortest YAML, or mapping, that says the same."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,15 @@ from pretune.spec.task import TaskSpec, default_metrics, default_scope
 
 
 def dump_task(task: TaskSpec, folder: Path | None = None) -> str:
-    """YAML of ``task`` without its defaults; ``parse_task`` reads it back as an equal task.
+    """YAML of ``task`` without its defaults; ``load_task`` reads it back as an equal task.
 
     Data paths are written relative to ``folder`` where one is given.
     """
+    return yaml.safe_dump(task_value(task, folder), sort_keys=False, allow_unicode=True, width=1000)
+
+
+def task_value(task: TaskSpec, folder: Path | None = None) -> dict[str, Any]:
+    """What :func:`dump_task` writes, as JSON values; ``parse_task`` reads it back."""
     value = task.model_dump(mode="json", exclude_defaults=True)
     value["data"] = {**value["data"], **_sources(task, folder)}
     value["method"] = _named(task.method.name, value.get("method", {}))
@@ -31,7 +36,7 @@ def dump_task(task: TaskSpec, folder: Path | None = None) -> str:
     ordered = {key: value[key] for key in TaskSpec.model_fields if key in value}
     if ordered["method"] == "lora":
         del ordered["method"]
-    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=1000)
+    return ordered
 
 
 def _named(name: str, rest: dict[str, Any]) -> Any:

@@ -1,6 +1,5 @@
 """The task file: everything that pretune is told about a task, in one model."""
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pretune.core import digest
 from pretune.core.errors import ScopeError
+from pretune.core.names import is_task_name
 from pretune.core.scope import Scope
 from pretune.spec.base import BaseSpec
 from pretune.spec.data import DataSpec, HubSource
@@ -90,7 +90,7 @@ class TaskSpec(Strict):
     @field_validator("name")
     @classmethod
     def _usable_as_a_model_name(cls, value: str) -> str:
-        if not re.fullmatch(r"\w[\w.-]*", value):
+        if not is_task_name(value):
             raise ValueError(
                 f'name "{value}" may hold letters, digits, "-", "_" and "." only, '
                 "and begins with a letter or digit"

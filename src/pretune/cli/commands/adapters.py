@@ -14,7 +14,7 @@ def adapters(
     as_json: AsJson = False,
 ) -> None:
     """List adapters with their method, scope, size and metrics."""
-    from pretune.adapters.files import MANIFEST, WEIGHTS, read_manifest
+    from pretune.adapters.manifest import MANIFEST, WEIGHTS, read_manifest
     from pretune.core.digest import SHORT
     from pretune.core.errors import AdapterError
 

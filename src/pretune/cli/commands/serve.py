@@ -10,13 +10,17 @@ from pretune.cli.output import console, errors, quiet_libraries
 
 def serve(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of finished runs, or folders of those.")
+        list[Path] | None,
+        typer.Argument(help="A registry, folders of finished runs, or folders of those."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address; others than this machine's need --keys.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     keys: Annotated[Path | None, typer.Option(help="File of hashed API keys.")] = None,
+    admin_keys: Annotated[
+        Path | None, typer.Option(help="File of hashed keys that may change tasks of a registry.")
+    ] = None,
     new_key: Annotated[
         Path | None, typer.Option(help="Make a key, add its hash to this file, print it, end.")
     ] = None,
@@ -45,10 +49,16 @@ def serve(
     if not runs:
         raise SpecError("nothing to serve; name a folder that pretune train or demo wrote")
     quiet_libraries()
-    options = api.ServeOptions(host, port, keys, cache_tokens, slots, most_requests, limits)
-    tasks = api.find_tasks(runs)
-    app = api.build(tasks, options)
-    names = ", ".join(task.spec.name for task in tasks)
+    options = api.ServeOptions(
+        host, port, keys, admin_keys, cache_tokens, slots, most_requests, limits
+    )
+    registry, places = api.find_registry(runs)
+    tasks = api.find_tasks(places) if places else []
+    app = api.build(tasks, options, registry)
+    service = app.state.service
+    names = ", ".join(task.name for task in service.catalogue if task.adapter)
+    for name, problem in (service.shelf.problems if service.shelf else {}).items():
+        errors.print(f'task "{name}": {problem}', markup=False)
     server = api.Server(
         app,
         options,

@@ -50,7 +50,7 @@ def train(
     parts: list[Any] = [f'adapter: "{run.adapter_folder}"']
     if run.data.test:
         found = workbench.evaluate(spec, run.data.test, run.adapter)
-        save_evaluation(found, folder / "evaluation" / "test")
+        save_evaluation(found, run.folder.evaluation)
         record["test"] = {name: one.value for name, one in found.metrics.items()}
         parts.insert(0, evaluation_table(found, check_goals(spec.goals, found.metrics)))
     show(record, Group(*parts), as_json=as_json)

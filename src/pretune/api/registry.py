@@ -1,0 +1,69 @@
+"""Finished runs into a registry, with all that tells where a version comes from."""
+
+from pathlib import Path
+
+from pretune.adapters.manifest import check_files
+from pretune.api.runs import RunFolder
+from pretune.evaluation.evaluate import RECORD_FILE, load_evaluation
+from pretune.evaluation.intervals import Interval
+from pretune.registry import Registry, TaskState, Version
+from pretune.registry.store import Author, now
+from pretune.spec.base import EMBEDDED
+from pretune.spec.dump import task_value
+from pretune.spec.task import TaskSpec, load_task
+
+
+def version_of(run: Path | str) -> Version:
+    """The version that a run's folder holds: its adapter, its spec, and what was measured.
+
+    Raises:
+        StorageError: no finished run there.
+        AdapterError: its adapter is damaged.
+    """
+    folder = RunFolder(Path(run))
+    record = folder.read_record()
+    manifest = check_files(folder.adapter())
+    notes = manifest["notes"]
+    spec = _placed(load_task(folder.task))
+    return Version(
+        task=spec.name,
+        spec=task_value(spec),
+        adapter=manifest["digest"],
+        base=manifest["identity"]["base"],
+        data=notes.get("data"),
+        trained_spec=notes.get("spec"),
+        metrics=_measured(folder, manifest["digest"]),
+        validation=record.get("validation", {}),
+        run=str(Path(run).resolve()),
+        created=now(),
+    )
+
+
+def register(run: Path | str, root: Path | str, why: str = "") -> tuple[Version, TaskState]:
+    """Add a run to the registry in ``root``, which is made if it is new.
+
+    Raises:
+        StorageError: no finished run there.
+        AdapterError: its adapter is damaged.
+        BusyError: ``root`` holds other work.
+    """
+    version = version_of(run)
+    registry = Registry.create(root)
+    return version, registry.add(version, RunFolder(Path(run)).adapter(), Author.of_process(why))
+
+
+def _measured(run: RunFolder, adapter: str) -> dict[str, Interval]:
+    """Metrics on the test rows, where they are of this adapter."""
+    if not (run.evaluation / RECORD_FILE).is_file():
+        return {}
+    found = load_evaluation(run.evaluation)
+    return found.metrics if found.adapter == adapter else {}
+
+
+def _placed(spec: TaskSpec) -> TaskSpec:
+    """``spec`` with a base that is found from any working folder."""
+    folder = Path(spec.base.name)
+    if spec.base.name == EMBEDDED or not folder.is_dir():
+        return spec
+    base = spec.base.model_copy(update={"name": str(folder.resolve())})
+    return spec.model_copy(update={"base": base})

@@ -1,0 +1,311 @@
+"""The registry: every operation, each whole or not at all.
+
+What changes is one small file a task, replaced in one step by one writer at a time. Everything that
+it names was written, whole, before it. Readers take no lock.
+"""
+
+import contextlib
+import getpass
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pretune.core.digest import SHORT
+from pretune.core.errors import AdapterError, GoalMissed, SpecError, StorageError
+from pretune.core.files import folder_lock, storage_errors
+from pretune.core.names import is_task_name, unknown
+from pretune.evaluation.goals import Outcome, check_goals
+from pretune.registry.files import MARKER, RegistryFiles
+from pretune.registry.state import Change, Entry, TaskState
+from pretune.registry.version import Version
+
+LOCK_SECONDS = 30
+"""How long a writer waits for another one."""
+
+
+def is_registry(folder: Path) -> bool:
+    """Whether ``folder`` is a registry."""
+    return (folder / MARKER).is_file()
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who changes something, and why; both are kept in the task's history."""
+
+    by: str = ""
+    why: str = ""
+
+    @classmethod
+    def of_process(cls, why: str = "") -> "Author":
+        """The user that this process runs as."""
+        try:
+            return cls(getpass.getuser(), why)
+        except (KeyError, OSError):  # users of containers often have no name
+            return cls(f"user {os.getuid()}", why)
+
+
+NOBODY = Author()
+
+
+class Registry:
+    """The registry in the folder ``root``.
+
+    Versions are named by digest, or by a beginning of it that no other version of the task has.
+
+    Raises:
+        StorageError: ``root`` is no registry, or one of a later format.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.files = RegistryFiles(Path(root))
+        self.files.check_marker()
+
+    @classmethod
+    def create(cls, root: Path | str) -> "Registry":
+        """The registry in ``root``, made if the folder is new or empty.
+
+        Raises:
+            BusyError: the folder holds other work.
+        """
+        RegistryFiles(Path(root)).write_marker()
+        return cls(root)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only writer.
+
+        Raises:
+            BusyError: another one took too long.
+            StorageError: something in the block could not be read or written.
+        """
+        root = self.files.root
+        with (
+            folder_lock(root, "changing the registry", wait=LOCK_SECONDS),
+            storage_errors("change", root),
+        ):
+            yield
+
+    def names(self) -> list[str]:
+        """All tasks, in order."""
+        return self.files.task_names()
+
+    def task(self, name: str) -> TaskState:
+        """Where a task stands.
+
+        Raises:
+            UnknownName: no such task.
+            StorageError: its file is damaged.
+        """
+        if is_task_name(name):
+            with contextlib.suppress(FileNotFoundError):
+                return self.files.read_state(name)
+        raise unknown("task", name[:64], self.names())
+
+    def version(self, digest: str) -> Version:
+        """The record of a version, by its whole digest.
+
+        Raises:
+            StorageError: it is damaged, or was removed.
+        """
+        try:
+            return self.files.read_version(digest)
+        except FileNotFoundError:
+            raise StorageError(f"version {digest[:SHORT]} was removed; add its run again") from None
+
+    def versions(self, state: TaskState) -> list[str]:
+        """Digests of a task's versions that are still here, oldest first."""
+        here = set(self.files.version_names())
+        return [digest for digest in state.added if digest in here]
+
+    def find(self, state: TaskState, prefix: str) -> str:
+        """The one version of a task whose digest begins with ``prefix``.
+
+        Raises:
+            UnknownName: none does.
+            SpecError: several do.
+        """
+        known = self.versions(state)
+        found = [digest for digest in known if prefix and digest.startswith(prefix)]
+        if not found:
+            raise unknown("version", prefix[:64], [digest[:SHORT] for digest in known])
+        if len(found) > 1:
+            listed = ", ".join(digest[:SHORT] for digest in found)
+            raise SpecError(f'"{prefix}" begins several versions: {listed}; give more of it')
+        return found[0]
+
+    def adapter_folder(self, version: Version) -> Path:
+        """Where a version's adapter is."""
+        return self.files.adapter_folder(version.adapter)
+
+    def add(self, version: Version, adapter: Path, author: Author = NOBODY) -> TaskState:
+        """Keep ``version`` and a copy of its adapter's folder; it answers once it is promoted.
+
+        Adding what is here already changes nothing, but that a damaged copy is replaced.
+
+        Raises:
+            AdapterError: the adapter's folder is damaged.
+        """
+        with self.locked():
+            name, digest = version.task, version.digest
+            self.files.put_adapter(adapter, version.adapter)
+            if not self._readable(digest):
+                self.files.write_version(version)
+            try:
+                state = self.files.read_state(name)
+            except FileNotFoundError:
+                state = TaskState(task=name)
+            if digest not in state.added or digest not in state.kept:
+                state = state.then(_entry(Change.ADD, digest, author))
+                self.files.write_state(state)
+        return state
+
+    def promote(
+        self, name: str, prefix: str, author: Author = NOBODY, *, despite_goals: bool = False
+    ) -> TaskState:
+        """Let a version answer. What answers already stays, without a new entry.
+
+        Raises:
+            GoalMissed: a goal of its spec fails by its own metrics, unless ``despite_goals``.
+            AdapterError: its adapter is damaged.
+        """
+
+        def change(state: TaskState) -> TaskState:
+            digest = self._usable(state, prefix)
+            if not despite_goals:
+                self._check_goals(digest)
+            if digest == state.current:
+                return state
+            return state.then(_entry(Change.PROMOTE, digest, author))
+
+        return self._change(name, change)
+
+    def roll_back(self, name: str, author: Author = NOBODY) -> TaskState:
+        """Return to the version that answered before the current one.
+
+        Raises:
+            SpecError: there is none.
+        """
+
+        def change(state: TaskState) -> TaskState:
+            if state.previous is None:
+                raise SpecError(
+                    f'task "{name}" has no version before the current one; promote another'
+                )
+            digest = self._usable(state, state.previous)
+            return state.then(_entry(Change.ROLL_BACK, digest, author))
+
+        return self._change(name, change)
+
+    def canary(
+        self, name: str, prefix: str | None, share: float = 0.1, author: Author = NOBODY
+    ) -> TaskState:
+        """Let a version answer ``share`` of the requests; ``None`` ends it.
+
+        Raises:
+            SpecError: a share that is not between 0 and 1, or no other version is current.
+        """
+
+        def change(state: TaskState) -> TaskState:
+            if prefix is None:
+                if state.canary is None:
+                    return state
+                return state.then(_entry(Change.CANARY, None, author))
+            if not 0 < share < 1:
+                raise SpecError(f'share "{share:g}" is not between 0 and 1; for all, promote it')
+            digest = self._beside_current(state, prefix, "canary")
+            return state.then(_entry(Change.CANARY, digest, author, share))
+
+        return self._change(name, change)
+
+    def shadow(self, name: str, prefix: str | None, author: Author = NOBODY) -> TaskState:
+        """Ask a version everything the current one is asked, and only count where they agree;
+        ``None`` ends it.
+
+        Raises:
+            SpecError: no other version is current.
+        """
+
+        def change(state: TaskState) -> TaskState:
+            if prefix is None:
+                if state.shadow is None:
+                    return state
+                return state.then(_entry(Change.SHADOW, None, author))
+            digest = self._beside_current(state, prefix, "shadow")
+            return state.then(_entry(Change.SHADOW, digest, author))
+
+        return self._change(name, change)
+
+    def remove(self, name: str) -> None:
+        """Forget a task; its versions go with the next collection, if nobody uses them."""
+        with self.locked():
+            if not is_task_name(name) or name not in self.names():
+                raise unknown("task", name[:64], self.names())
+            self.files.remove(self.files.task_file(name))
+
+    def signature(self) -> tuple[tuple[str, int, int, int], ...]:
+        """Changes whenever a task or a version does; cheap enough to ask for every second."""
+        paths = [self.files.versions, *map(self.files.task_file, self.names())]
+        found = []
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError), storage_errors("read", path):
+                stat = path.stat()
+                found.append((path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return tuple(found)
+
+    def _change(self, name: str, change: Callable[[TaskState], TaskState]) -> TaskState:
+        with self.locked():
+            before = self.task(name)
+            after = change(before)
+            if after is not before:
+                self.files.write_state(after)
+        return after
+
+    def _usable(self, state: TaskState, prefix: str) -> str:
+        """The version of ``prefix``, after a look at all of its files."""
+        digest = self.find(state, prefix)
+        adapter = self.version(digest).adapter
+        if not self.files.adapter_whole(adapter):
+            folder = self.files.adapter_folder(adapter)
+            raise AdapterError(
+                f'adapter "{folder}" of version {digest[:SHORT]} is damaged; add its run again'
+            )
+        return digest
+
+    def _beside_current(self, state: TaskState, prefix: str, purpose: str) -> str:
+        digest = self._usable(state, prefix)
+        if state.current is None:
+            raise SpecError(f'task "{state.task}" has no current version; promote one first')
+        if digest == state.current:
+            raise SpecError(
+                f"version {digest[:SHORT]} is the current one; a {purpose} is another one"
+            )
+        return digest
+
+    def _readable(self, digest: str) -> bool:
+        try:
+            self.files.read_version(digest)
+        except (FileNotFoundError, StorageError):
+            return False
+        return True
+
+    def _check_goals(self, digest: str) -> None:
+        version = self.version(digest)
+        checks = check_goals(version.task_spec.goals, version.metrics)
+        failed = [one for one in checks if one.outcome is Outcome.FAIL]
+        if failed:
+            listed = "; ".join(f"{one.goal} ({one.reason})" for one in failed)
+            raise GoalMissed(
+                f"version {digest[:SHORT]} misses its goals: {listed}; promote a better one, or "
+                "this one despite its goals"
+            )
+
+
+def _entry(what: Change, version: str | None, author: Author, share: float | None = None) -> Entry:
+    return Entry(at=now(), what=what, version=version, share=share, by=author.by, why=author.why)
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
