@@ -67,6 +67,21 @@ class Method(ABC, Generic[C]):
         """Weights to save: without what only training needs."""
         return weights
 
+    def blank(self, site: Site) -> Weights:
+        """Weights of ``site`` as :meth:`start` has them, but without numbers (on the device
+        ``meta``). A start that reads the base's own weights states their shapes here."""
+        with torch.device("meta"):
+            return self.start(site, torch.Generator())
+
+    def saved(self, anatomy: Anatomy) -> Weights:
+        """What an adapter on a base of this ``anatomy`` holds, without numbers."""
+        blank = {
+            f"{site.name}.{part}": value
+            for site in self.sites(anatomy)
+            for part, value in self.blank(site).items()
+        }
+        return self.bake(anatomy, blank)
+
     def rate_ratio(self, part: str) -> float:
         """Learning rate of ``part`` over the adapter's learning rate."""
         return 1.0
