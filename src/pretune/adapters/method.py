@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,15 @@ C = TypeVar("C", bound=MethodConfig)
 
 Weights = dict[str, Tensor]
 """Weights of a whole adapter by ``site.part``, or of one site by ``part``."""
+
+
+class LowRank(NamedTuple):
+    """A linear layer's update ``scale * up @ down``: ``down (rank, width_in)``, ``up (width_out,
+    rank)``."""
+
+    down: Tensor
+    up: Tensor
+    scale: float
 
 
 class Method(ABC, Generic[C]):
@@ -52,6 +61,11 @@ class Method(ABC, Generic[C]):
     ) -> Tensor:
         """The site's output ``y (N, width_out)`` with ``rows`` changed; ``x (N, width_in)`` is its
         input. ``y`` is not changed in place."""
+
+    def low_rank(self, weights: Mapping[str, Tensor]) -> LowRank | None:
+        """What :meth:`edit` adds at a linear layer, if it is of this kind and nothing else: many
+        such adapters on a few rows each are computed together."""
+        return None
 
     def initial(self, base: Base, text: str | None, seed: int) -> Weights:
         """Weights of a whole adapter on ``base`` before training; ``text`` is what methods that
