@@ -1,0 +1,234 @@
+"""Fused decode: used where nothing but the base acts on single tokens, and equal to the base's own
+code in logits and in what it writes."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from laws.cases import CONFIGS, TURNS, make_adapter, request_of
+from laws.probe import SMALL, Probe
+from pretune.bases import Base
+from pretune.bases.anatomy import dissect
+from pretune.bases.fakes import tiny_base
+from pretune.core.records import Completion, Request
+from pretune.core.scope import Scope
+from pretune.core.segments import Role, Turn
+from pretune.engine.fused import FusedDecoder, fused_decoder
+
+MOST = 9
+WINDOW = 30
+MIXED = {"sliding_window": WINDOW, "use_sliding_window": True, "max_window_layers": 1}
+"""Qwen: the first layer sees all, the second a window."""
+
+HOSTS: dict[str, tuple[str, dict[str, object]]] = {
+    "llama": ("llama", {}),
+    "llama-biased": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama-one-head": ("llama", {"num_key_value_heads": 1}),
+    "llama-far": (
+        "llama",
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+    ),
+    "qwen2": ("qwen2", {}),
+    "qwen2-window": ("qwen2", MIXED),
+    "qwen3": ("qwen3", {}),
+    "qwen3-window": ("qwen3", MIXED),
+    "mistral": ("mistral", {}),
+    "mistral-window": ("mistral", {"sliding_window": WINDOW}),
+}
+LONG = (*TURNS[:2], Turn(Role.USER, "Which rate is it that I am to pay?"))
+
+
+def noisy(base: Base) -> Base:
+    """Biases and gains start as zero and one, which hides whether anybody reads them."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in base.model.parameters():
+        if parameter.dim() == 1:
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+    return base
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def host(request: pytest.FixtureRequest) -> Base:
+    family, changes = HOSTS[request.param]
+    return noisy(tiny_base(family, **changes))
+
+
+def requests_of(base: Base, *adapters: str | None) -> list[Request]:
+    prompts = (TURNS, LONG, TURNS[2:])
+    named = zip(prompts, adapters or (None,) * 3, strict=True)
+    made = [request_of(base, adapter, *turns, most=MOST) for turns, adapter in named]
+    return [replace(one, id=str(i)) for i, one in enumerate(made)]
+
+
+class Spied(Probe):
+    """Counts the steps that ran fused; ``fused=False`` leaves all to the model's own code."""
+
+    def __init__(self, *args, fused: bool = True, **options) -> None:
+        super().__init__(*args, **options)
+        self.fused = 0
+        self._decoder = self._runner._fused
+        assert self._decoder is not None
+        self._runner._fused = self if fused else None
+
+    @property
+    def hooks(self) -> int:
+        return self._decoder.hooks
+
+    def __call__(self, *args) -> torch.Tensor:
+        self.fused += 1
+        return self._decoder(*args)
+
+
+def together(probe: Probe, *requests: Request) -> dict[str, Completion]:
+    """Run ``requests`` with every adapter there from the start, so that all decode in step."""
+    names = {request.adapter for request in requests} - {None}
+    while probe._slots.resident < len(names):
+        for name in names:
+            probe._slots.ready(name)
+    return probe.finish(*requests)
+
+
+def same(found: Probe, expected: Probe, **tolerance: float) -> None:
+    assert found.logits.keys() == expected.logits.keys()
+    for name, logits in expected.logits.items():
+        assert_close(torch.stack(found.logits[name]), torch.stack(logits), **tolerance)
+        assert_close(found.kv[name], expected.kv[name], **tolerance)
+
+
+@pytest.mark.parametrize("method", [None, "lora", "dora"])
+def test_fused_is_the_models_own_code(host, method):
+    """With adapters of scope ``all`` beside the base's rows as well."""
+    names = ("a", None, "b") if method else (None, None, None)
+    adapters = {
+        name: make_adapter(host, CONFIGS[method], Scope.ALL, seed)
+        for seed, name in enumerate(names)
+        if name is not None
+    }
+    probe = Spied(host, adapters.__getitem__)
+    plain = Spied(host, adapters.__getitem__, fused=False)
+    requests = requests_of(host, *names)
+    done, expected = together(probe, *requests), together(plain, *requests)
+    assert (probe.fused, plain.fused) == (MOST - 1, 0)
+    assert [done[r.id].ids for r in requests] == [expected[r.id].ids for r in requests]
+    same(probe, plain, rtol=1e-5, atol=1e-5)
+    probe.close()
+    plain.close()
+
+
+def test_fused_in_16_bits(host):
+    model = copy.deepcopy(host.model).bfloat16()
+    base = replace(host, model=model, anatomy=dissect(model))
+    probe, plain = Spied(base), Spied(base, fused=False)
+    requests = [replace(r, max_new_tokens=2) for r in requests_of(base)]
+    probe.finish(*requests)
+    plain.finish(*requests)
+    assert probe.fused == 1
+    same(probe, plain, rtol=0.02, atol=0.06)
+
+
+def test_fused_weights_are_the_bases_own(host):
+    """One copy of the weights, whoever fuses them and how often; changed together."""
+    first, again = fused_decoder(host), fused_decoder(host)
+    for one, two, block in zip(
+        first._blocks, again._blocks, host.model.base_model.layers, strict=True
+    ):
+        assert one.qkv.weight.data_ptr() == two.qkv.weight.data_ptr()
+        assert one.gate_up.weight.data_ptr() == two.gate_up.weight.data_ptr()
+        values = block.self_attn.v_proj.weight
+        assert one.qkv.weight.data_ptr() < values.data_ptr()
+        before = values[0, 0].item()
+        values[0, 0] = 7.0
+        assert 7.0 in one.qkv.weight[:, 0]
+        values[0, 0] = before
+
+
+@pytest.mark.parametrize(
+    ("names", "fused"),
+    [
+        (("prompt", "soft", "ffn-prompt"), True),
+        (("prompt", "everywhere", "soft"), True),
+        (("prompt", "ffn-everywhere", "soft"), False),
+    ],
+)
+def test_fused_but_for_what_acts_elsewhere_than_at_linear_layers(names, fused):
+    base = tiny_base()
+    adapters = {
+        "prompt": make_adapter(base, CONFIGS["lora"], Scope.PROMPT),
+        "soft": make_adapter(base, CONFIGS["prompt_tuning"], Scope.PROMPT),
+        "everywhere": make_adapter(base, CONFIGS["lora"], Scope.ALL),
+        "ffn-prompt": make_adapter(base, CONFIGS["bottleneck"], Scope.PROMPT),
+        "ffn-everywhere": make_adapter(base, CONFIGS["bottleneck"], Scope.ALL),
+    }
+    probe = Spied(base, adapters.__getitem__)
+    together(probe, *requests_of(base, *names))
+    singles = sum(all(len(piece) == 1 for piece in pieces) for pieces in probe.pieces)
+    assert singles > 4
+    assert probe.fused == (singles if fused else 0)
+    probe.close()
+
+
+def test_steps_with_a_piece_of_a_prompt_are_not_fused():
+    base = tiny_base()
+    probe = Spied(base, size=SMALL._replace(tokens=8))
+    first, second, _ = requests_of(base)
+    probe.submit(first)
+    while not probe.fused:
+        probe.step()
+    probe.submit(second)
+    before = probe.fused
+    while len(probe.logits.get(second.id, ())) == 0:
+        probe.step()
+    assert probe.fused == before
+    probe.step()
+    assert probe.fused == before + 1
+
+
+def test_a_hook_of_somebody_else_is_heard():
+    base = tiny_base()
+    probe = Spied(base)
+    calls = []
+    handle = base.model.base_model.layers[0].mlp.register_forward_hook(lambda *_: calls.append(1))
+    first, second, _ = requests_of(base)
+    probe.finish(first)
+    assert (probe.fused, len(calls)) == (0, MOST)
+    handle.remove()
+    probe.finish(second)
+    assert probe.fused == MOST - 1
+
+
+class Odd(torch.nn.Linear):
+    """Of the same use, and of another kind."""
+
+
+def _other_linear(base: Base) -> None:
+    linear = base.model.base_model.layers[1].mlp.down_proj
+    odd = Odd(linear.in_features, linear.out_features, bias=False)
+    base.model.base_model.layers[1].mlp.down_proj = odd
+
+
+def _wrapped(base: Base) -> None:
+    mlp = base.model.base_model.layers[0].mlp
+    mlp.forward = mlp.forward
+
+
+def _more(base: Base) -> None:
+    base.model.base_model.layers[0].extra = torch.nn.LayerNorm(2)
+
+
+@pytest.mark.parametrize("change", [_other_linear, _wrapped, _more])
+def test_what_is_not_exactly_known_is_left_to_its_own_code(change):
+    base = tiny_base()
+    assert isinstance(fused_decoder(base), FusedDecoder)
+    change(base)
+    base = replace(base, anatomy=dissect(base.model))
+    assert fused_decoder(base) is None
+
+
+@pytest.mark.parametrize(
+    "family", ["gemma", "gemma2", "gemma3_text", "phi", "phi3", "gpt2", "gpt_neox"]
+)
+def test_other_families_are_left_to_their_own_code(family):
+    assert fused_decoder(tiny_base(family)) is None
