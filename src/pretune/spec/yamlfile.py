@@ -56,8 +56,10 @@ def parse_yaml(text: str) -> Any:
         raise SpecError(f"broken YAML: {error}") from error
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping that the YAML file ``path`` holds.
+def read_mapping(
+    path: Path, kind: str = "task file", keys: tuple[str, str] = ("data", "template")
+) -> dict[str, Any]:
+    """The mapping that the YAML file ``path`` holds; messages call it a ``kind`` with ``keys``.
 
     Raises:
         SpecError: no such file, another encoding than UTF-8, broken YAML, or no mapping.
@@ -65,19 +67,21 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise SpecError(f'no task file "{path}";{near_files(path)}') from error
+        raise SpecError(f'no {kind} "{path}";{near_files(path)}') from error
     except IsADirectoryError as error:
         raise SpecError(f'"{path}" is a folder; name the YAML file in it') from error
     except OSError as error:
         raise SpecError(f'cannot read "{path}": {error.strerror}') from error
     except UnicodeDecodeError as error:
         raise SpecError(
-            f'"{path}" is not UTF-8 (byte {error.start}); save the task file as UTF-8'
+            f'"{path}" is not UTF-8 (byte {error.start}); save the {kind} as UTF-8'
         ) from error
     try:
         value = parse_yaml(text)
     except SpecError as error:
         raise SpecError(f'"{path}", {error}') from error
     if not isinstance(value, dict):
-        raise SpecError(f'"{path}" holds no mapping; write keys such as "data:" and "template:"')
+        raise SpecError(
+            f'"{path}" holds no mapping; write keys such as "{keys[0]}:" and "{keys[1]}:"'
+        )
     return value

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,17 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         write_rows(STEP, files(tmp_path / "file"), numbers(2))
+
+
+def test_200000_rows_are_not_kept(tmp_path):
+    def work(draft: Draft) -> None:
+        for n in range(200_000):
+            draft.write("rows", {"n": n})
+            if n % 10 == 9:
+                draft.end_unit()
+
+    tracemalloc.start()
+    write_rows(Step("count", "numbers", {}, {}), {"rows": tmp_path / "r.jsonl"}, work)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000

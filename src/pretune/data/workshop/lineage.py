@@ -42,4 +42,3 @@ def add_line(folder: Path, line: Mapping[str, Any]) -> None:
 def output_of(path: Path, rows: int) -> dict[str, Any]:
     """How a line speaks of the finished file ``path``."""
     return {"digest": digest.of_file(path), "rows": rows}
-
