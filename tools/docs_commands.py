@@ -30,6 +30,8 @@ def page() -> str:
     parts = [HEAD, *_help([], program)]
     for name in program.list_commands(None):  # type: ignore[attr-defined]
         parts += [f"## `pretune {name}`\n", *_help([name], program)]
+        for step in getattr(program.commands[name], "commands", ()):  # type: ignore[attr-defined]
+            parts += [f"### `pretune {name} {step}`\n", *_help([name, step], program)]
     parts += _exit_codes()
     return "\n".join(parts)
 

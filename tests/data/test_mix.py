@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pretune.core.errors import DataError, SpecError
 from pretune.core.origin import KEY, RowKind, made, origin_of
-from pretune.data.mix import fitting, mix
+from pretune.data.mix import fitting, mix_rows
 from pretune.spec.mixing import MixSpec, parse_mix
 
 SEED, SYNTHETIC, AUGMENTED = RowKind
@@ -54,7 +54,7 @@ def test_held_out_rows_are_seeds_and_their_descendants_are_left_out(tmp_path):
     third = augmented(second)  # grandchildren
     source = save(tmp_path / "all.jsonl", [*third, *first, *second, *synthetic(50)])
     spec = MixSpec(validation_share=0.2, test_share=0.2)
-    written = mix([source], tmp_path / "out", spec)
+    written = mix_rows([source], tmp_path / "out", spec)
     parts = {name: load(tmp_path / "out", name) for name in ("train", "validation", "test")}
     held = [*parts["validation"], *parts["test"]]
     assert 50 < len(held) < 110
@@ -73,7 +73,7 @@ def test_given_held_out_files_count_and_only_their_seed_rows_do(tmp_path):
         "test": save(tmp_path / "h.jsonl", [*held, *synthetic(3)]),
     }
     spec = MixSpec(validation_share=0)
-    written = mix([files["train"]], tmp_path / "out", spec, test=[files["test"]])
+    written = mix_rows([files["train"]], tmp_path / "out", spec, test=[files["test"]])
     assert load(tmp_path / "out", "test") == held
     assert len(load(tmp_path / "out", "train")) == 30
     assert written.counts["left out: no seed row, and these alone are held out"] == 3
@@ -82,7 +82,7 @@ def test_given_held_out_files_count_and_only_their_seed_rows_do(tmp_path):
 def test_seed_rows_that_ask_the_same_fall_into_one_split(tmp_path):
     rows = [{"text": f"row {n // 3}", "label": str(n % 3)} for n in range(300)]
     source = save(tmp_path / "s.jsonl", rows)
-    mix([source], tmp_path / "out", MixSpec(validation_share=0.3, asks=("text",)))
+    mix_rows([source], tmp_path / "out", MixSpec(validation_share=0.3, asks=("text",)))
     asked = [{r["text"] for r in load(tmp_path / "out", name)} for name in ("train", "validation")]
     assert asked[1]
     assert not asked[0] & asked[1]
@@ -90,7 +90,7 @@ def test_seed_rows_that_ask_the_same_fall_into_one_split(tmp_path):
 
 def test_repeated_rows_count_once(tmp_path):
     source = save(tmp_path / "s.jsonl", seeds(10) + seeds(10))
-    written = mix([source], tmp_path / "out", MixSpec(validation_share=0))
+    written = mix_rows([source], tmp_path / "out", MixSpec(validation_share=0))
     assert load(tmp_path / "out", "train") == seeds(10)
     assert written.counts["left out: the same row came before"] == 10
 
@@ -126,7 +126,7 @@ def test_caps_and_rows_of_one_root(tmp_path):
     rows = seeds(30)
     source = save(tmp_path / "s.jsonl", [*rows, *augmented(rows, 5), *synthetic(100)])
     spec = MixSpec(validation_share=0, per_root=2, caps={SYNTHETIC: 7})
-    mix([source], tmp_path / "out", spec)
+    mix_rows([source], tmp_path / "out", spec)
     train = load(tmp_path / "out", "train")
     assert kinds(train) == {SEED: 30, AUGMENTED: 60, SYNTHETIC: 7}
     roots = Counter(origin_of(row).root for row in train if KEY in row)
@@ -138,7 +138,7 @@ def test_the_seed_decides_which_rows_are_taken_and_nothing_else_does(tmp_path):
     spec = MixSpec(validation_share=0, caps={SYNTHETIC: 100})
     taken = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        mix([source], tmp_path / name, spec.model_copy(update={"seed": seed}))
+        mix_rows([source], tmp_path / name, spec.model_copy(update={"seed": seed}))
         taken.append((tmp_path / name / "train.jsonl").read_bytes())
     assert taken[0] == taken[1] != taken[2]
 
@@ -146,16 +146,16 @@ def test_the_seed_decides_which_rows_are_taken_and_nothing_else_does(tmp_path):
 def test_a_broken_origin_costs_its_row_and_is_told(tmp_path):
     rows = [*seeds(5), {"text": "x", KEY: {"kind": "guess"}}, {"text": "y", KEY: 7}]
     source = save(tmp_path / "s.jsonl", rows)
-    written = mix([source], tmp_path / "out", MixSpec(validation_share=0))
+    written = mix_rows([source], tmp_path / "out", MixSpec(validation_share=0))
     assert written.counts["not read: broken line"] == 2
 
 
 def test_nothing_left_is_an_error_that_says_why(tmp_path):
     source = save(tmp_path / "s.jsonl", seeds(5))
     with pytest.raises(DataError, match=r"no training row is left: .*share: 5"):
-        mix([source], tmp_path / "out", MixSpec(validation_share=0, shares={SEED: 0}))
+        mix_rows([source], tmp_path / "out", MixSpec(validation_share=0, shares={SEED: 0}))
     with pytest.raises(DataError, match=r'no data file "[^"]*none.jsonl"'):
-        mix([tmp_path / "none.jsonl"], tmp_path / "out", MixSpec())
+        mix_rows([tmp_path / "none.jsonl"], tmp_path / "out", MixSpec())
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_a_row_takes_18_bytes_and_is_not_kept(tmp_path):
     with path.open("w") as file:
         for n in range(20_000):
             file.write(f'{{"text": "row {n}, {"word " * 100}", "label": "a"}}\n')
-    mix([save(tmp_path / "small.jsonl", seeds(10))], tmp_path / "warm", MixSpec())
+    mix_rows([save(tmp_path / "small.jsonl", seeds(10))], tmp_path / "warm", MixSpec())
     tracemalloc.start()
-    mix([path], tmp_path / "out", MixSpec(caps={SEED: 15_000}))
+    mix_rows([path], tmp_path / "out", MixSpec(caps={SEED: 15_000}))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # 18 bytes a row stay; sorting a column of ids takes some more for a moment. The file: 10 MB.

@@ -11,6 +11,7 @@ import typer
 
 from documentation.pages import PAGES, ROOT, Fence, all_fences, fences, running
 from pretune.cli.app import app
+from pretune.spec.rules import parse_rules
 from pretune.spec.task import parse_task
 from pretune.spec.yamlfile import parse_yaml
 
@@ -56,8 +57,10 @@ def parse_command(line: str) -> None:
         return
     program = typer.main.get_command(app)
     assert isinstance(program, click.Group) or hasattr(program, "commands")
-    command = program.commands[words[1]]
-    command.make_context(words[1], words[2:])
+    command, rest = program.commands[words[1]], words[2:]
+    if hasattr(command, "commands"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    command.make_context(words[1], rest)
 
 
 @pytest.mark.parametrize("fence", all_fences("console"), ids=ids)
@@ -78,8 +81,11 @@ def test_a_wrong_option_is_found():
 
 
 @pytest.mark.parametrize("fence", all_fences("yaml"), ids=ids)
-def test_yaml_is_a_task(fence):
+def test_yaml_is_a_task_or_rules(fence):
     value = parse_yaml(fence.text)
+    if "rules" in value:
+        parse_rules(value, name="rules")
+        return
     parse_task(value if "data" in value and "template" in value else SMALLEST | value, name="task")
 
 
@@ -140,7 +146,7 @@ def test_named_files_and_tests_exist(page):
 @pytest.fixture
 def written(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    return importlib.import_module("docs_matrix"), importlib.import_module("docs_commands")
+    return [importlib.import_module(f"docs_{name}") for name in ("matrix", "commands", "rules")]
 
 
 def test_generated_pages_are_up_to_date(written):

@@ -72,7 +72,7 @@ class _Census:
         self.fates.append(fate)
 
 
-def mix(
+def mix_rows(
     sources: Sequence[Path],
     out: Path,
     spec: MixSpec,

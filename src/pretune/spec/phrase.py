@@ -7,7 +7,7 @@ are plain characters.
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from pretune.core.errors import SpecError
 
@@ -34,7 +34,7 @@ class Choice(NamedTuple):
     options: tuple["Phrase", ...]
 
 
-Part = Union[Text, Slot, Choice]
+Part = Text | Slot | Choice
 Phrase = tuple[Part, ...]
 
 

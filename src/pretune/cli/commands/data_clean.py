@@ -22,7 +22,7 @@ def clean(
     as_json: AsJson = False,
 ) -> None:
     """Find near-duplicates, leaks, doubted labels and outliers; write the rows without them."""
-    from pretune.data.clean.clean import clean as clean_rows
+    from pretune.data.clean.clean import clean_rows
     from pretune.spec.cleaning import parse_clean
     from pretune.spec.task import load_task
 

@@ -38,7 +38,7 @@ def mix(
 ) -> None:
     """Put kinds of rows together by share and cap; validation and test get seed rows only."""
     from pretune.cli.tables import written_text
-    from pretune.data.mix import mix as mix_rows
+    from pretune.data.mix import mix_rows
     from pretune.spec.mixing import parse_mix
 
     spec = parse_mix(

@@ -37,7 +37,7 @@ class Repeated:
                 self._counts = {s: n - 1 for s, n in self._counts.items() if n > 1}
 
     def common(self, share: float, least: int) -> dict[str, int]:
-        """Sentences of ``share`` of the rows or more, and of ``least`` rows, most frequent first."""
+        """Sentences of ``share`` of the rows and of ``least`` rows or more, the commonest first."""
         enough = max(least, share * self._rows)
         found = [(n, s) for s, n in self._counts.items() if n >= enough]
         return {s: n for n, s in sorted(found, key=lambda one: (-one[0], one[1]))}

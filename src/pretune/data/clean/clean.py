@@ -24,7 +24,7 @@ _SHOWN = 400
 """Characters of a row that the page shows."""
 
 
-def clean(
+def clean_rows(
     task: TaskSpec,
     out: Path,
     spec: CleanSpec,

@@ -1,5 +1,5 @@
-"""Near-duplicates by MinHash (Broder 1997) and banding (Leskovec et al., Mining of Massive Datasets,
-section 3.4), in bounded memory.
+"""Near-duplicates by MinHash (Broder 1997) and banding (Leskovec et al., Mining of Massive
+Datasets, section 3.4), in bounded memory.
 
 Own lines rather than a library's: datasketch and its like keep every signature in Python objects
 and hash shingle by shingle, where a million rows need flat arrays. The signatures lie in a file;
@@ -39,7 +39,7 @@ def fold(text: str) -> str:
 
 
 def shingles(text: str) -> NDArray[np.uint64]:
-    """Hashes of the different runs of four characters in ``text``, folded; one for a shorter text."""
+    """Hashes of the different runs of four characters in ``text``, folded; one for a short text."""
     points = np.frombuffer(fold(text).encode("utf-32-le"), np.uint32).astype(np.uint64)
     if len(points) < _SHINGLE:
         points = np.concatenate([points, np.zeros(_SHINGLE - len(points), np.uint64)])
@@ -61,7 +61,7 @@ def signature(text: str) -> NDArray[np.uint32]:
 
 
 def write_signatures(texts: Iterable[str], path: Path) -> NDArray[np.uint32]:
-    """Signatures of ``texts`` in the file ``path``, shape (texts, 128), read from there as needed."""
+    """Signatures of ``texts``, shape (texts, 128), in the file ``path``, read from as needed."""
     count = 0
     with path.open("wb") as file:
         for text in texts:

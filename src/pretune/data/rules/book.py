@@ -125,7 +125,7 @@ class Book:
         if self.count(name) and not all(self.usable(name, part) for part in Split):
             raise SpecError(
                 f'rules "{self.spec.name}": hold_out.phrases names "{name}", which has '
-                f"{self.count(name)} phrases; {len(_CYCLE) // 2} are needed for each part to have one"
+                f"{self.count(name)} phrases; {len(_CYCLE) // 2} are needed, one for each part"
             )
 
 

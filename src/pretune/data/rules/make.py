@@ -154,8 +154,7 @@ def draw_fields(rule: Rule, draw: Draw) -> dict[str, Any]:
 def draw_negatives(
     rule: Rule, fields: Mapping[str, Any], draw: Draw, target: str
 ) -> Iterator[dict[str, Any]]:
-    """The hard negatives of the row ``fields`` that ``draw`` made; one whose answer is the row's own
-    is none."""
+    """The hard negatives of the row ``fields`` that ``draw`` made; none has the row's own answer."""
     for phrases, share in rule.negatives:
         if draw.rng.random() < share:
             twin = {**fields, **_fields({**rule.fields, **phrases}, draw, only=phrases)}
