@@ -109,7 +109,12 @@ def table(model: type[BaseModel]) -> str:
     for name, field in model.model_fields.items():
         if get_origin(field.annotation) is Literal and name == "name" and model is not BaseSpec:
             continue  # a method's own name; it heads the section
-        cells = (f"`{field.alias or name}`", _values(field.annotation), _default(field), field.description or "")
+        cells = (
+            f"`{field.alias or name}`",
+            _values(field.annotation),
+            _default(field),
+            field.description or "",
+        )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n" if len(lines) > 2 else "No options.\n"
 
@@ -143,9 +148,7 @@ def _values(annotation: Any) -> str:
         Decimal: "number",
         datetime.date: "date",
         bool: "true or false",
-    }.get(
-        annotation, "path"
-    )
+    }.get(annotation, "path")
 
 
 def _default(field: FieldInfo) -> str:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from docs_reference import plain, table
-
 from pretune.spec.rules import (
     ComputeSpec,
     DateSpec,

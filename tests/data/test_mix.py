@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pretune.core.errors import DataError, SpecError
 from pretune.core.origin import KEY, RowKind, made, origin_of
 from pretune.data.mix import fitting, mix_rows
+from pretune.data.workshop.lineage import read_lineage
 from pretune.spec.mixing import MixSpec, parse_mix
 
 SEED, SYNTHETIC, AUGMENTED = RowKind
@@ -86,6 +87,20 @@ def test_seed_rows_that_ask_the_same_fall_into_one_split(tmp_path):
     asked = [{r["text"] for r in load(tmp_path / "out", name)} for name in ("train", "validation")]
     assert asked[1]
     assert not asked[0] & asked[1]
+
+
+def test_files_of_one_name_in_two_folders(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    paths = [
+        save(tmp_path / "a" / "s.jsonl", seeds(5)),
+        save(tmp_path / "b" / "s.jsonl", seeds(3, 9)),
+    ]
+    mix_rows(paths, tmp_path / "out", MixSpec(validation_share=0))
+    (line,) = read_lineage(tmp_path / "out")
+    assert set(line["inputs"]) == {"a/s.jsonl", "b/s.jsonl"}
+    with pytest.raises(DataError, match=r'"a/s.jsonl" is given twice'):
+        mix_rows([paths[0], paths[0]], tmp_path / "twice", MixSpec())
 
 
 def test_repeated_rows_count_once(tmp_path):

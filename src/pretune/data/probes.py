@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+_MOST_FEATURES = 50_000
+"""The commonest runs of words are kept: a model has so many numbers for each label."""
+
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -19,10 +22,12 @@ def mostly_han(texts: Sequence[str]) -> bool:
 
 
 def bag_of_words(texts: Sequence[str], longest: int = 1) -> TfidfVectorizer:
-    """An unfitted vectoriser of words (of Chinese: characters) in runs of up to ``longest``."""
+    """An unfitted vectoriser of words and marks (of Chinese: characters) in runs of up to
+    ``longest``."""
+    common = {"ngram_range": (1, longest), "sublinear_tf": True, "max_features": _MOST_FEATURES}
     if mostly_han(texts):
-        return TfidfVectorizer(analyzer="char", ngram_range=(1, longest), sublinear_tf=True)
-    return TfidfVectorizer(token_pattern=r"\w+", ngram_range=(1, longest), sublinear_tf=True)
+        return TfidfVectorizer(analyzer="char", **common)
+    return TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", **common)
 
 
 def linear_probe() -> LogisticRegression:

@@ -30,7 +30,8 @@ class AugmentSpec(Strict):
         "the task has labels",
     )
     names: Path | None = Field(
-        None, description="word file whose sections, such as [en.company], are put for the package's"
+        None,
+        description="word file whose sections, such as [en.company], are put for the package's",
     )
     seed: int = Field(0, ge=0, description="another seed makes other variants")
 

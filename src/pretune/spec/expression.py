@@ -16,7 +16,7 @@ from pretune.core.errors import SpecError
 
 Operand = Decimal | str | bool
 
-_LONGEST = 1000
+_LONGEST = 500
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,

@@ -246,7 +246,9 @@ class HoldOutSpec(Strict):
         (), description="slots of which no two parts share a phrase: 2/3, 1/12 and 1/4 of them"
     )
     values: tuple[str, ...] = Field(
-        (), description="slots and tables whose last quarter never occurs in training"
+        (),
+        description="slots and tables whose last quarter never occurs in training; those of up to "
+        "nine are shared",
     )
 
 

@@ -67,7 +67,7 @@ def test_an_edit_across_a_border_has_no_span():
 
 
 ENGLISH = "Anna Reed of Oakmere Energy pays $1,200.50 to account 12-345678 in Oslo on 5 March 2026."
-CHINESE = "王伟先生，云岭物流5月3日从杭州汇款人民币3000元，账号6222021234567890。"
+CHINESE = "客户王伟先生，云岭物流5月3日从杭州汇款人民币3000元，账号6222021234567890。"
 
 
 @pytest.mark.parametrize("text", [ENGLISH, CHINESE])
@@ -77,7 +77,9 @@ def test_every_type_is_found_and_changed_in_its_form(text):
     for kind, said in found.items():
         new = another(kind, said, NAMES, Random(3))
         assert new != said
-        shape = [re.sub(r"\d+", "9", re.sub(r"[A-Za-z\u3400-\u9fff]+", "x", t)) for t in (said, new)]
+        shape = [
+            re.sub(r"\d+", "9", re.sub(r"[A-Za-z\u3400-\u9fff]+", "x", t)) for t in (said, new)
+        ]
         if kind in (Entity.AMOUNT, Entity.DATE, Entity.ACCOUNT):
             assert shape[0].replace("9,9", "9") == shape[1].replace("9,9", "9")
 
@@ -151,7 +153,7 @@ def test_own_names_take_the_place_of_the_packages(tmp_path):
 def test_rewording_leaves_alone_what_must_stay(name, seed):
     fields = {
         "policy": "The fee is $45, please do not pay it today.",
-        "text": "Please help: I do not want to pay the fast courier fee of $45.50 to Olwen Ltd. Thanks.",
+        "text": "Please help: I do not want to pay the fast courier fee of $45.50 to Olwen Ltd.",
         "answer": "courier fee: $45.50",
         "spans": [{"type": "ORG", "text": "Olwen Ltd", "start": 68, "end": 77}],
     }
@@ -188,7 +190,10 @@ def test_a_typo_is_small():
         assert abs(len(new) - len(text)) <= 1
 
 
-ROWS = [{"text": f"Anna Reed, please help me with my {n}. problem", "label": "ab"[n % 2]} for n in range(40)]
+ROWS = [
+    {"text": f"Anna Reed, please help me with my {n}. problem", "label": "ab"[n % 2]}
+    for n in range(40)
+]
 
 
 def test_rows_name_their_parent_and_held_out_rows_are_not_varied(tmp_path):

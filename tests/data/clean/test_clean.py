@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from pretune.core.errors import BusyError, DataError, SpecError
+from pretune.core.errors import BusyError, DataError, SpecError, StorageError
 from pretune.data.clean.boilerplate import Repeated, sentences
 from pretune.data.clean.clean import clean_rows
 from pretune.data.clean.noise import doubts
@@ -19,7 +19,9 @@ ASKS = {
     "loan": "The rate of loan {} from {} rose and I want to repay it early without a fee",
     "login": "I cannot log in to the app as {} since {} and the code never reaches my phone",
 }
-WHERE = [a + b for a in ("Nor", "Vel", "Tam", "Kis", "Bru") for b in ("bury", "ton", "stad", "polis")]
+WHERE = [
+    a + b for a in ("Nor", "Vel", "Tam", "Kis", "Bru") for b in ("bury", "ton", "stad", "polis")
+]
 
 
 def rows(count, seed=0):
@@ -144,11 +146,11 @@ def test_outliers_scripts_and_boilerplate(tmp_path):
 
 
 def test_any_flag_can_be_removed_and_unknown_ones_are_named(tmp_path):
-    base = rows(60)
+    base = rows(150)
     base[5] = {**base[5], "label": list(ASKS)[(5 + 1) % 3]}
     found, removed, _ = run(tmp_path, base, remove=(Flag.NOISE,))
     assert list(removed) == ["train.jsonl:6"]
-    assert found.written.rows["train"] == 59
+    assert found.written.rows["train"] == 149
     with pytest.raises(SpecError, match=r'unknown remove "duplicates"; did you mean "duplicate"'):
         parse_clean({"remove": ["duplicates"]})
 
@@ -175,6 +177,12 @@ def test_a_second_run_needs_to_be_asked_for_and_gives_the_same_bytes(tmp_path):
         clean_rows(task, tmp_path / "out", CleanSpec())
     clean_rows(task, tmp_path / "out", CleanSpec(), overwrite=True)
     assert (tmp_path / "out" / "train.jsonl").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    task = task_of(tmp_path, rows(40))
+    with pytest.raises(StorageError, match="cannot write"):
+        clean_rows(task, tmp_path / "train.jsonl" / "out", CleanSpec())
 
 
 def test_no_training_rows(tmp_path):

@@ -328,6 +328,10 @@ def book_of(**given):
             "can grow over 20,000 characters",
         ),
         (
+            {"slots": {"b": ["{s0}"]} | {f"s{n}": [f"{{s{n + 1}}}"] for n in range(2000)}},
+            "phrases are nested over 100 deep",
+        ),
+        (
             {"tables": {"b": [{"x": "y"}]}},
             'table "b" is not bound; write "bind: [b]" and say "{b.x}"',
         ),

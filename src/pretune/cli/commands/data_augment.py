@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pretune.cli.output import AsJson, show
+from pretune.cli.output import AsJson, errors, show
 from pretune.cli.progress import counting
 
 
@@ -34,7 +34,7 @@ def augment(
 ) -> None:
     """Vary training rows; labels stay, answers and annotations move along."""
     from pretune.cli.tables import written_text
-    from pretune.data.augment.augment import augment_rows
+    from pretune.data.augment.augment import augment_rows, operators_of
     from pretune.spec.augmenting import parse_augment
     from pretune.spec.task import load_task
 
@@ -48,6 +48,9 @@ def augment(
             "seed": seed,
         }
     )
+    for name, operator_used in operators_of(spec, settings).items():
+        if any(name in chain.split("+") for chain in settings.operators):
+            errors.print(f"{name} is not for {'; nor for '.join(operator_used.not_for)}")
     with counting(f"augment {spec.name}") as progress:
         written = augment_rows(spec, out, settings, overwrite=overwrite, progress=progress)
     show(written.to_dict(), written_text(written), as_json=as_json)

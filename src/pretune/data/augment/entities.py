@@ -52,8 +52,11 @@ _FORMS: Mapping[Entity, re.Pattern[str]] = {
         rf"|{_NUMBER}\s?(?:million |billion )?(?:USD|EUR|GBP|CHF|CNY|RMB|dollars|euros|pounds)\b"
         rf"|(?:人民币)?{_NUMBER}(?:万|亿)?(?:元|美元|欧元|块)"
     ),
-    Entity.ACCOUNT: re.compile(r"(?<![\w.,-])\d(?:[ -]?\d){5,23}(?![\w.,-]*\d)"),
+    Entity.ACCOUNT: re.compile(r"(?<![A-Za-z0-9_.,-])\d(?:[ -]?\d){5,23}(?![A-Za-z0-9_]|[.,-]\d)"),
 }
+_NO_NAME = "的了在是我你他她请找问让给和与对从上下来去把被将这那有到不"
+"""Characters that follow a character which is a surname elsewhere: 马上, 高的."""
+
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -98,7 +101,7 @@ class Names:
             found.append((Entity.PERSON, re.compile(rf"\b(?:{firsts}) [A-Z][a-z]+\b")))
         if surnames:
             titles = "先生|女士|经理|主管|老师"
-            person = rf"(?<![\u3400-\u9fff])(?:{surnames})[\u3400-\u9fff]{{1,2}}(?={titles})"
+            person = rf"(?:{surnames})(?:(?![{_NO_NAME}])[\u3400-\u9fff]){{1,2}}(?={titles})"
             found.append((Entity.PERSON, re.compile(person)))
         return found
 

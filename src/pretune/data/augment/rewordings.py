@@ -55,19 +55,20 @@ class Typo(Rewording):
     """Typing mistakes."""
 
     name = "typo"
-    changes = "one letter in thirty, and one at least: a neighbour's key, swapped, left out, doubled"
+    changes = (
+        "one letter in thirty, and one at least: a neighbour's key, swapped, left out, doubled"
+    )
     not_for = (
         "tasks that judge or mend spelling",
         "answers that repeat a text word for word, such as extraction by copying whole sentences",
-        "codes, names and numbers to be found that are not annotated: numbers are left alone, names "
-        "without annotation are not",
+        "names and codes to be found that are not annotated; numbers are left alone",
     )
 
     @cached_property
     def _keys(self) -> dict[str, str]:
         path = WORDS / "typos.txt"
         sets = [*word_sets(path, "en"), *word_sets(path, "zh")]
-        return {key: near for key, near in sets}
+        return {words[0]: words[1] for words in sets}
 
     def edits(self, text: str, rng: Random) -> list[Edit]:
         """One mistake in each long word or at each known Chinese character, in a random order."""
@@ -78,7 +79,9 @@ class Typo(Rewording):
         ]
         for match in _LONG_WORD.finditer(text):
             if match[0].isascii():
-                found.append(self._mistake(text, rng.randrange(match.start(), match.end() - 1), rng))
+                found.append(
+                    self._mistake(text, rng.randrange(match.start(), match.end() - 1), rng)
+                )
         rng.shuffle(found)
         return found
 
@@ -149,7 +152,9 @@ class Colloquial(Rewording):
         return 4
 
 
-def _any_of(words: dict[str, object] | dict[str, str] | dict[str, tuple[str, ...]]) -> re.Pattern[str]:
+def _any_of(
+    words: dict[str, object] | dict[str, str] | dict[str, tuple[str, ...]],
+) -> re.Pattern[str]:
     """Any of ``words``, the longest first; those of letters as whole words."""
     ordered = sorted(words, key=lambda word: (-len(word), word))
     parts = [rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in ordered]

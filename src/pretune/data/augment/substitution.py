@@ -1,4 +1,4 @@
-"""Typed entity substitution: names, amounts and dates for others, the same ones throughout a row."""
+"""Typed entity substitution: names, amounts, dates for others, the same throughout a row."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,7 @@ class Substitution(Operator):
     )
     not_for = (
         "labels that hang on who or where it is: facts about real companies, sanctions, geography",
-        "labels that hang on how much or when: leave amount and date out (with labels they are left "
-        "out unless named)",
+        "labels that hang on how much or when: with labels, amounts and dates stay unless named",
         "answers that compare or compute: amounts and dates stay where an answer has a number that "
         "its text does not",
     )

@@ -110,14 +110,14 @@ class Varied:
         for name, listed in self._span_lists().items():
             found = []
             for one in listed:
-                column = self._home(one)
-                if column is None or column not in edits:
+                home = self._home(one)
+                if home is None or home not in edits:
                     found.append(one)
                     continue
-                span = moved(Span(one["start"], one["end"]), edits[column])
+                span = moved(Span(one["start"], one["end"]), edits[home])
                 if span is None:
                     return None
-                text = changed[column][span.start : span.end]
+                text = changed[home][span.start : span.end]
                 found.append({**one, "text": text, "start": span.start, "end": span.end})
             changed[name] = found
         return changed

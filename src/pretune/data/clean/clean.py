@@ -1,13 +1,12 @@
 """Cleaning: the training rows that stay, those taken out, those to look at, and the page."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from pretune.core.errors import DataError
-from pretune.core.files import write_atomic
+from pretune.core.files import storage_error, write_atomic
 from pretune.data.clean.examine import SPLITS, Asked, Examined, examine, rows_of
 from pretune.data.clean.report import Cleaned, Sample, render
 from pretune.data.splits import Split
@@ -41,9 +40,13 @@ def clean_rows(
 
     Raises:
         DataError: a file that cannot be read, or no training row.
+        StorageError: the folder cannot be written.
         BusyError: see :func:`pretune.data.workshop.draft.write_rows`.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error("write", out, error) from error
     paths = [
         source
         for split in ("train", "validation", "test")
@@ -125,30 +128,33 @@ def _samples(task: TaskSpec, found: Examined) -> dict[Flag, tuple[Sample, ...]]:
     """Some rows of each flag: the most doubted of the doubted, the first of the others."""
     chosen: dict[Flag, list[int]] = {}
     for flag in Flag:
-        rows = np.flatnonzero(found.flagged(flag))
+        flagged = np.flatnonzero(found.flagged(flag))
         if flag is Flag.NOISE:
-            rows = rows[np.argsort(-found.doubt[rows], kind="stable")]
-        chosen[flag] = rows[:SAMPLES].tolist()
+            flagged = flagged[np.argsort(-found.doubt[flagged], kind="stable")]
+        if len(flagged):
+            chosen[flag] = flagged[:SAMPLES].tolist()
     numbers = {number for rows in chosen.values() for number in rows}
     numbers |= {int(found.other[number]) for number in numbers}
     seen = {one.number: one for one in rows_of(task) if one is not None and one.number in numbers}
-    samples: dict[Flag, list[Sample]] = defaultdict(list)
-    for flag, rows in chosen.items():
-        for number in rows:
-            one, other = seen[number], seen.get(int(found.other[number]))
-            doubt = float(found.doubt[number])
-            samples[flag].append(
-                Sample(
-                    one.row.id,
-                    _short(one.text),
-                    _short(one.answer),
-                    None if np.isnan(doubt) else doubt,
-                    other and other.row.id,
-                    other and _short(other.text),
-                    other and _short(other.answer),
-                )
-            )
-    return {flag: tuple(found) for flag, found in samples.items()}
+    return {
+        flag: tuple(
+            _sample(seen[row], float(found.doubt[row]), seen.get(int(found.other[row])))
+            for row in rows
+        )
+        for flag, rows in chosen.items()
+    }
+
+
+def _sample(one: Asked, doubt: float, other: Asked | None) -> Sample:
+    return Sample(
+        one.row.id,
+        _short(one.text),
+        _short(one.answer),
+        None if np.isnan(doubt) else doubt,
+        other and other.row.id,
+        other and _short(other.text),
+        other and _short(other.answer),
+    )
 
 
 def _short(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import tempfile
 from array import array
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ FLAGS = tuple(Flag)
 SPLITS = (Split.TEST, Split.VALIDATION, Split.TRAIN)
 """In the order in which a row of one keeps its place against a row like it of another."""
 
-SHARD = 40_000
+SHARD = 20_000
 """Rows whose words are in memory together; more are judged in as many even parts."""
 
 _FEWEST = 20
@@ -112,7 +111,7 @@ def examine(
     """Look at every row of ``task``; files as large as half a kilobyte a row go to ``work`` for a
     while.
 
-    Two passes over the rows, and one for every 40,000 training rows. Some 60 bytes a row stay in
+    Two passes over the rows, and one for every 20,000 training rows. Some 60 bytes a row stay in
     memory.
     """
     census, unreadable = _Census(), 0
@@ -159,32 +158,37 @@ def _alike(
     """Flag training rows that ask (nearly) what an earlier row asks, held-out rows being first."""
     exact = np.frombuffer(census.exact, np.uint64)
     answers = np.frombuffer(census.answers, np.uint64)
-    rank = np.empty(len(exact), np.int64)
-    rank[np.lexsort((np.arange(len(exact)), found.splits))] = np.arange(len(exact))
-    earlier: dict[int, dict[int, float]] = defaultdict(dict)
-    for ones, others, similar in near_pairs(signatures, near):
-        for a, b, share in zip(ones.tolist(), others.tolist(), similar.tolist(), strict=True):
-            first, second = (a, b) if rank[a] < rank[b] else (b, a)
-            if found.splits[second] == SPLITS.index(Split.TRAIN):
-                earlier[second][first] = share
-    gone: set[int] = set()
-    for row in sorted(earlier, key=lambda one: rank[one]):
-        for other in sorted(earlier[row], key=lambda one: (-earlier[row][one], rank[one])):
-            if other in gone:
-                continue
-            same, equal = answers[row] == answers[other], exact[row] == exact[other]
-            if found.splits[other] != found.splits[row]:
-                flag = Flag.LEAK
-            elif same:
-                flag = Flag.DUPLICATE
-            elif closed:
-                flag = Flag.CONTRADICTION if equal else Flag.NEAR_LABEL
-            else:
+    order = np.lexsort((np.arange(len(exact)), found.splits))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    train = found.splits == SPLITS.index(Split.TRAIN)
+    none = len(order)
+    # By row, the rank of the first row like it: a held-out one, one of its answer, one of another.
+    held, same, other = (np.full(len(order), none) for _ in range(3))
+    for ones, others, _ in near_pairs(signatures, near):
+        first = np.where(rank[ones] < rank[others], ones, others)
+        second = ones + others - first
+        keep = train[second]
+        first, second = first[keep], second[keep]
+        leaks, equal = ~train[first], answers[first] == answers[second]
+        for best, rows in ((held, leaks), (same, ~leaks & equal), (other, ~leaks & ~equal)):
+            np.minimum.at(best, second[rows], rank[first[rows]])
+    gone = np.zeros(len(order), bool)
+    for row in order[np.minimum(np.minimum(held, same), other)[order] < none]:
+        for best, flag in ((held, Flag.LEAK), (same, Flag.DUPLICATE), (other, Flag.NEAR_LABEL)):
+            if best[row] == none or (flag is Flag.NEAR_LABEL and not closed):
                 continue  # free answers may differ
+            like = int(order[best[row]])
+            if gone[like]:  # then the row that it is like stands for it, if it does
+                like = int(found.other[like])
+                if (signatures[row] == signatures[like]).mean() < near:
+                    continue
+                flag = flag if train[like] else Flag.LEAK
+            if flag is Flag.NEAR_LABEL and exact[row] == exact[like]:
+                flag = Flag.CONTRADICTION
             found.add(flag, row)
-            found.other[row] = other
-            if flag in (Flag.LEAK, Flag.DUPLICATE):
-                gone.add(row)
+            found.other[row] = like
+            gone[row] = flag in (Flag.LEAK, Flag.DUPLICATE)
             break
 
 

@@ -23,6 +23,9 @@ _CYCLE = (
 )
 """The part that the n-th phrase of a held-out slot belongs to: even of six, each part has one."""
 
+_SHARED_UP_TO = 9
+"""Shorter lists of values (weekdays, kinds of card) are shared by all parts."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -117,8 +120,9 @@ class Book:
         count, held = self.count(name), self.spec.hold_out
         if any(fnmatchcase(name, pattern) for pattern in held.phrases):
             return tuple(i for i in range(count) if _CYCLE[i % len(_CYCLE)] is part)
-        if part is Split.TRAIN and any(fnmatchcase(name, pattern) for pattern in held.values):
-            return tuple(range(max(1, count * 3 // 4)))
+        long = count > _SHARED_UP_TO and any(fnmatchcase(name, one) for one in held.values)
+        if part is Split.TRAIN and long:
+            return tuple(range(count * 3 // 4))
         return tuple(range(count))
 
     def _refuse_to_hold_out_too_few(self, name: str) -> None:

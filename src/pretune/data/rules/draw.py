@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from decimal import Decimal
 from random import Random
 
 from pretune.data.rules.book import Book, Rule
@@ -64,10 +63,11 @@ class Draw:
 
     def __init__(self, book: Book, rule: Rule, part: Split, rng: Random) -> None:
         self.book = book
-        self._rule = rule
+        self.rule = rule
         self._part = part
         self.rng = rng
         self._values: dict[str, Value] = {n: plain_text(t) for n, t in rule.fixed.items()}
+        self._names = {*rule.fixed, *rule.compute, *rule.bind}
         self._records: dict[str, Record] = {}
         self._columns: dict[tuple[int, str], Value] = {}
         self.picks: list[Pick] = []
@@ -78,14 +78,13 @@ class Draw:
         Raises:
             Unfit: a condition does not hold, or no phrase is allowed.
         """
-        for name, source in self._rule.bind.items():
+        for name, source in self.rule.bind.items():
             if source in self.book.tables:
                 self._records[name] = self._record(source)
-            else:
-                self._values[name] = self._slot(source, None)
-        for name, (expression, like) in self._rule.compute.items():
-            self._values[name] = self._computed(expression.value(self.operand), like, name)
-        for expression in self._rule.where:
+        for name in (*self.rule.bind, *self.rule.compute):
+            if name not in self._records:
+                self.value(name)
+        for expression in self.rule.where:
             if not expression.value(self.operand):
                 raise Unfit(f'where "{expression.text}"')
 
@@ -96,11 +95,17 @@ class Draw:
         return said
 
     def value(self, name: str) -> Value:
-        """The bound value ``name``, or ``name.column`` of a bound record."""
-        if name in self._values:
-            return self._values[name]
-        record, _, column = name.partition(".")
-        return self._column(self._records[record], column)
+        """The bound value ``name``, or ``name.column`` of a bound record; drawn or computed when it
+        is first asked for."""
+        if name not in self._values:
+            if name in self.rule.compute:
+                self._values[name] = self._computed(name)
+            elif name in self.rule.bind:
+                self._values[name] = self._slot(self.rule.bind[name], None)
+            else:
+                record, _, column = name.partition(".")
+                return self._column(self._records[record], column)
+        return self._values[name]
 
     def operand(self, name: str) -> Operand:
         """What expressions see of a bound value."""
@@ -118,7 +123,7 @@ class Draw:
     def _named(self, name: str, scope: Record | None) -> Value:
         if scope is not None and name in scope.columns:
             return self._column(scope, name)
-        if name in self._values or name.partition(".")[0] in self._records:
+        if name in self._names or name.partition(".")[0] in self._records:
             return self.value(name)
         return self._slot(name, scope)
 
@@ -166,7 +171,9 @@ class Draw:
         # A copy: two bindings of one record are two draws, each with columns of its own.
         return Record(self.book.tables[name][taken].columns)
 
-    def _computed(self, found: Operand, like: str | None, name: str) -> Value:
+    def _computed(self, name: str) -> Value:
+        expression, like = self.rule.compute[name]
+        found = expression.value(self.operand)
         if isinstance(found, str):
             return Value(found, found)
         if isinstance(found, bool):
@@ -175,6 +182,6 @@ class Draw:
         if written is None:
             return Value(f"{found.normalize():f}", found)
         try:
-            return write(Decimal(found), written)
+            return write(found, written)
         except ValueError as error:
             raise Unfit(f'compute "{name}"') from error

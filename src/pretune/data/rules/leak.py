@@ -48,6 +48,8 @@ def probe(texts: Sequence[str], answers: Sequence[str], phrasings: Sequence[Hash
     are never on both sides."""
     counts = Counter(answers)
     majority = max(counts.values()) / len(answers)
+    if not any(text.strip() for text in texts):
+        return Probe(None, majority, (), "the rows hold no text beside the answer")
     if not 2 <= len(counts) <= min(_MOST_ANSWERS, len(answers) // 5):
         return Probe(None, majority, (), f"{len(counts)} different answers: no closed set")
     cues = tuple(_cues(texts, answers))

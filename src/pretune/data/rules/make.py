@@ -63,7 +63,7 @@ class Maker:
         self._seen = Seen()
         self._made: Counter[str] = Counter()
         self.total = total
-        quotas: Mapping[str | None, float] = book.spec.quotas or {None: 1.0}
+        quotas: dict[str | None, float] = {**book.spec.quotas} or {None: 1.0}
         self._answers = tuple(quotas)
         self._quota = Turns(list(quotas.values()), total, seed)
         self._rules = [[r for r in book.rules if self._may_answer(r, a)] for a in self._answers]
@@ -154,7 +154,7 @@ def draw_fields(rule: Rule, draw: Draw) -> dict[str, Any]:
 def draw_negatives(
     rule: Rule, fields: Mapping[str, Any], draw: Draw, target: str
 ) -> Iterator[dict[str, Any]]:
-    """The hard negatives of the row ``fields`` that ``draw`` made; none has the row's own answer."""
+    """Hard negatives of the row ``fields`` that ``draw`` made; none has the row's own answer."""
     for phrases, share in rule.negatives:
         if draw.rng.random() < share:
             twin = {**fields, **_fields({**rule.fields, **phrases}, draw, only=phrases)}

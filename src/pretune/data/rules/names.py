@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _LONGEST = 20_000
 """Characters that a phrase may come to with all its slots filled."""
 
+_DEEPEST = 100
+"""Phrases within phrases."""
+
 _GUESS = 40
 """Characters allowed for a number, a date, a code, or a value bound before."""
 
@@ -25,8 +28,7 @@ Scope = Mapping[str, Phrase]
 
 
 def check_names(book: Book, rule: Rule) -> frozenset[str]:
-    """Walk all that ``rule`` can say, in the order in which it is said; the slots and tables that
-    it comes across.
+    """Walk all that ``rule`` can say; the slots and tables that it comes across.
 
     Raises:
         SpecError: a name that means nothing there, a table that is not bound, a slot that contains
@@ -41,46 +43,64 @@ class _Walk:
     def __init__(self, book: Book, rule: Rule) -> None:
         self._book = book
         self._rule = rule
-        self._known = set(rule.fixed)
+        self._known = {*rule.fixed, *rule.compute}
+        for name, source in rule.bind.items():
+            table = book.tables.get(source)
+            self._known |= {name} if table is None else {f"{name}.{c}" for c in table[0].columns}
         self.reached: set[str] = set()
-        self._lengths: dict[tuple[str, int, int], int] = {}
+        self._lengths: dict[tuple[str, int], int] = {}
+        self._open: list[str] = []
+        self._depth = 0
+        self._done: set[str] = set(rule.fixed)
 
     def all(self) -> None:
         rule, tables = self._rule, self._book.tables
-        for name, source in rule.bind.items():
-            if source in tables:
-                self.reached.add(source)
-                self._known |= {f"{name}.{column}" for column in tables[source][0].columns}
-            else:
-                self._slot(source, {}, ())
-                self._known.add(name)
-        for name, (expression, like) in rule.compute.items():
-            self._operands(expression)
-            if like is not None and like not in self._known:
-                raise self._wrong(unknown("bound name", like, self._known))
-            self._known.add(name)
+        self.reached |= set(rule.bind.values()) & tables.keys()
+        for name in sorted(self._known):
+            self._bound(name)
         for expression in rule.where:
             self._operands(expression)
-        for source in set(rule.bind.values()) & tables.keys():
-            for record in tables[source]:
-                for column in record.columns:
-                    self._name(column, record.columns, ())
         for phrase in rule.phrases():
             self._phrase(phrase, {}, ())
         for field in rule.fields.values():
             if isinstance(field, SpansSpec):
                 for name in field.of:
-                    if name not in self._known:
-                        raise self._wrong(unknown("bound name", name, self._known))
+                    self._operand(name)
+
+    def _bound(self, name: str) -> None:
+        """Walk what the bound name ``name`` is drawn or computed from, once."""
+        if name in self._done:
+            return
+        self._refuse_circle(name, tuple(self._open))
+        self._open.append(name)
+        head, _, column = name.partition(".")
+        if name in self._rule.compute:
+            expression, like = self._rule.compute[name]
+            self._operands(expression)
+            if like is not None:
+                self._operand(like)
+        elif name in self._rule.bind:
+            self._slot(self._rule.bind[name], {}, ())
+        else:
+            for record in self._book.tables[self._rule.bind[head]]:
+                self._name(column, record.columns, ())
+        self._open.pop()
+        self._done.add(name)
+
+    def _operand(self, name: str, where: str = "") -> None:
+        if name not in self._known:
+            raise self._wrong(f"{where}{unknown('bound name', name, self._known)}")
+        self._bound(name)
 
     def _operands(self, expression: Expression) -> None:
         for name in sorted(expression.names):
-            if name not in self._known:
-                found = unknown("bound name", name, self._known)
-                raise self._wrong(f'expression "{expression.text}": {found}')
+            self._operand(name, f'expression "{expression.text}": ')
 
     def _phrase(self, phrase: Phrase, scope: Scope, path: tuple[str, ...]) -> int:
         """Most characters that ``phrase`` comes to."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self._wrong(f"phrases are nested over {_DEEPEST} deep; nest them less")
         length = 0
         for part in phrase:
             if isinstance(part, Slot):
@@ -92,6 +112,7 @@ class _Walk:
         if length > _LONGEST:
             shown = f'slot "{path[0]}"' if path else "a phrase"
             raise self._wrong(f"{shown} can grow over {_LONGEST:,} characters; nest it less")
+        self._depth -= 1
         return length
 
     def _name(self, name: str, scope: Scope, path: tuple[str, ...]) -> int:
@@ -99,6 +120,7 @@ class _Walk:
             self._refuse_circle(name, path)
             return self._phrase(scope[name], scope, (*path, name))
         if name in self._known:
+            self._bound(name)
             return _GUESS
         return self._slot(name, scope, path)
 
@@ -109,7 +131,7 @@ class _Walk:
         if name not in self._book.entries:
             raise self._wrong(self._meaningless(name))
         self._refuse_circle(name, path)
-        key = (name, id(scope), len(self._known))
+        key = (name, id(scope))
         if key not in self._lengths:
             for entry in self._book.entries[name]:
                 if entry.when is not None:

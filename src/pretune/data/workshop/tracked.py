@@ -73,21 +73,20 @@ def read_tracked(
 
 
 def file_digests(paths: Sequence[Path]) -> dict[str, str]:
-    """Digest of each file by its name.
+    """Digest of each file by its name; of two files of one name, by folder and name.
 
     Raises:
-        DataError: two files of one name, or one that cannot be read.
+        DataError: a file that cannot be read, or the same one twice.
     """
+    names = Counter(path.name for path in paths)
     found: dict[str, str] = {}
     for path in paths:
-        if path.name in found:
-            raise DataError(
-                f'two files are named "{path.name}", so the lineage could not tell them apart; '
-                "rename one"
-            )
+        name = path.name if names[path.name] == 1 else f"{path.resolve().parent.name}/{path.name}"
+        if name in found:
+            raise DataError(f'"{name}" is given twice; name it once, or rename its folder')
         try:
-            found[path.name] = digest.of_file(path)
+            found[name] = digest.of_file(path)
         except OSError as error:
-            next(iter(read_rows(path)))  # says what is wrong with the path, in words
+            read_rows(path)  # says in words what is wrong with the path
             raise DataError(f'cannot read "{path}": {error.strerror}') from error
     return found
