@@ -159,7 +159,7 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, BaseModel):
         return f"`{value.name}`" if hasattr(value, "name") else ""
-    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+    return f"`{value}`" if isinstance(value, (str, Decimal)) else f"`{json.dumps(value)}`"
 
 
 def plain(text: str | None) -> str:
