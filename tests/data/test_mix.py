@@ -137,6 +137,15 @@ def test_shares_that_add_up_to_one_are_exact():
     assert fitting(counts, spec) == {SEED: 150, SYNTHETIC: 90, AUGMENTED: 60}
 
 
+def test_a_share_is_taken_as_it_is_written():
+    spec = MixSpec(shares={SEED: 0.29, SYNTHETIC: 0.71})  # 0.29 * 100 is 28.999... in binary
+    assert fitting({SEED: 29, SYNTHETIC: 71, AUGMENTED: 0}, spec) == {
+        SEED: 29,
+        SYNTHETIC: 71,
+        AUGMENTED: 0,
+    }
+
+
 def test_caps_and_rows_of_one_root(tmp_path):
     rows = seeds(30)
     source = save(tmp_path / "s.jsonl", [*rows, *augmented(rows, 5), *synthetic(100)])

@@ -108,7 +108,7 @@ def _fixed(pattern):
 def _expression(pattern):
     pieces = re.split(r"(\{[^{}]*\}|\([^()]*\|[^()]*\))", pattern)
     return "".join(
-        r"[^\n]{1,40}?" if piece[:1] in ("{", "(") and i % 2 else re.escape(piece)
+        r"[^\n]{1,30}?" if piece[:1] in ("{", "(") and i % 2 else re.escape(piece)
         for i, piece in enumerate(pieces)
     )
 

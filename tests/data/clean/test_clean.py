@@ -83,6 +83,14 @@ def test_near_duplicates_and_leaks_go_and_the_first_stays(tmp_path):
     assert found.written.counts["kept"] == 60
 
 
+def test_many_rows_like_one_test_row_all_leak(tmp_path):
+    (held,) = rows(1, seed=5)
+    alike = [{**held, "text": f"{held['text']} {mark}"} for mark in "!?.;,"]
+    _, removed, _ = run(tmp_path, [*rows(40), *alike], [held])
+    assert [removed[f"train.jsonl:{n}"]["flags"] for n in range(41, 46)] == [["leak"]] * 5
+    assert {one["like"] for one in removed.values()} == {"test.jsonl:1"}
+
+
 def test_one_question_with_two_labels_is_told_and_stays(tmp_path):
     base = rows(60)
     other = {"text": base[0]["text"], "label": "loan"}

@@ -254,7 +254,10 @@ def test_spans_stand_where_they_say_also_inside_phrases():
     )
     for row in made(spec, 40):
         spans = row.fields["entities"]
-        assert sorted(span["type"] for span in spans) == ["AMOUNT", "PER"]
+        by_type = {span["type"]: span["text"] for span in spans}
+        assert by_type.keys() == {"AMOUNT", "PER"}
+        assert by_type["PER"] == row.fields["label"]
+        assert by_type["AMOUNT"].endswith(" EUR")
         for span in spans:
             assert row.fields["text"][span["start"] : span["end"]] == span["text"]
 

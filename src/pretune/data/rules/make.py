@@ -63,9 +63,9 @@ class Maker:
         self._seen = Seen()
         self._made: Counter[str] = Counter()
         self.total = total
-        quotas: dict[str | None, float] = {**book.spec.quotas} or {None: 1.0}
-        self._answers = tuple(quotas)
-        self._quota = Turns(list(quotas.values()), total, seed)
+        quotas = book.spec.quotas
+        self._answers: tuple[str | None, ...] = tuple(quotas) or (None,)
+        self._quota = Turns(list(quotas.values()) or [1.0], total, seed)
         self._rules = [[r for r in book.rules if self._may_answer(r, a)] for a in self._answers]
         self._turns = []
         for answer, rules, count in zip(
