@@ -1,0 +1,42 @@
+"""Number plates of cars."""
+
+import re
+
+from pretune.data.privacy.found import PrivateType
+from pretune.data.privacy.recognisers.pattern import END, START, Pattern, cue, joined
+
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+
+
+def _plate(text: str) -> str | None:
+    """Two digits at least: fewer are rather a word."""
+    number = joined(text)
+    return number if sum(map(str.isdigit, number[1:])) >= 2 else None
+
+
+RECOGNISERS = (
+    Pattern(
+        PrivateType.PLATE,  # GA 36-2018, cars with other drives included
+        re.compile(
+            rf"[{_PROVINCES}][ ]?[A-HJ-Z][ ·•.-]?[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9挂学警港澳]{END}"
+        ),
+        0.95,
+        _plate,
+    ),
+    Pattern(
+        PrivateType.PLATE,  # Great Britain since 2001
+        re.compile(rf"{START}[A-HJ-PR-Y]{{2}}\d{{2}} ?[A-HJ-PR-Z]{{3}}{END}"),
+        0.7,
+        _plate,
+    ),
+    Pattern(
+        PrivateType.PLATE,
+        re.compile(rf"{START}(?=[A-Z -]{{0,8}}\d)[A-Z0-9]{{1,4}}[ -]?[A-Z0-9]{{2,5}}{END}"),
+        0.75,
+        _plate,
+        cue(
+            r"(?:licen[cs]e|number|registration) plates?|plates?|registration|reg|licen[cs]e_plate|"
+            r"车牌|车号|车辆号牌"
+        ),
+    ),
+)
