@@ -16,6 +16,10 @@ _UNSEEN = re.compile(
 )
 
 
+_KEPT = "，；！？\u2028\u2029\x85"
+"""Marks that end a piece of text: as ASCII they could go on in a password."""
+
+
 class Folded(NamedTuple):
     """A plain text; its character ``i`` is character ``places[i]`` of the source.
 
@@ -39,7 +43,7 @@ class _Plain(dict[int, int]):
 
 
 def _plain(character: str) -> str:
-    if character.isascii() or character in "\u2028\u2029\x85":
+    if character.isascii() or character in _KEPT:
         return character
     digit = unicodedata.digit(character, None)
     if digit is not None:

@@ -54,7 +54,7 @@ RECOGNISERS = (
     ),
     Pattern(
         PrivateType.ACCOUNT,
-        re.compile(rf"{START}(?:[A-Z]{{1,6}}-?)?\d(?:[-/]?[A-Z0-9]|[ ]?\d){{4,30}}{END}"),
+        re.compile(rf"{START}(?:[A-Z]{{1,6}}-?)?\d(?:-?[A-Z0-9]|[ ]\d{{3}}){{3,30}}{END}"),
         0.75,
         _number,
         _NUMBER_CUES,

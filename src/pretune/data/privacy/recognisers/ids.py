@@ -46,7 +46,7 @@ RECOGNISERS = (
     _id(r"\d{3}-\d{2}-\d{4}", 0.85, _social),
     _id(r"[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]", 0.85),  # British national insurance
     _id(
-        r"[A-Za-z]{0,3}\d(?:[ -]?[A-Za-z0-9]){4,17}",
+        r"(?:[A-Z]{1,3} ?)?\d(?:[ -]?\d|[A-Za-z]){4,17}(?: [A-Z])?",
         0.8,
         _with_digits,
         r"passport|driv(?:er'?s?|ing) licen[cs]e|social security|ssn|national insurance|"

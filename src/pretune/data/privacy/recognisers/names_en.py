@@ -22,9 +22,13 @@ _STRONG = cue(
     r"contact(?: person)?|employee|customer|client|(?:full|first|last|customer|contact|user)_?name"
 )
 _WEAK = re.compile(
-    r"(?i)(?<![a-z])(?:dear|hi|hello|hey|i am|i'm|this is|regards|sincerely|cheers|thanks|from|to|"
+    r"(?i)(?<![a-z])(?:i am|i'm|this is|thanks|from|to|"
     r"by|with|for|and|wife|husband|son|daughter|mother|father|brother|sister|colleague|manager|"
     r"mum|mom|dad|friend|named|called|ask|asked|told|speak to)[,:]?\s{1,2}$"
+)
+_LETTER = re.compile(
+    r"(?i)(?<![a-z])(?:dear|hi|hello|hey|regards|sincerely|yours|faithfully|cheers|best wishes)"
+    r",?\s{1,2}$"
 )
 _LOWER = re.compile(
     r"(?i)(?<![a-z])(?:my name is|name ?:|i am|i'm|this is) "
@@ -39,6 +43,7 @@ class EnglishNames:
         self._given = words("given_names")
         self._unsure = words("given_names_and_words")
         self._family = words("surnames")
+        self._any_family = self._family | words("surnames_and_words")
         self._no_name = words("capitalised")
 
     def find(self, text: str) -> Iterator[Found]:
@@ -48,7 +53,7 @@ class EnglishNames:
             yield from self._names(text, parts)
         for match in _LOWER.finditer(text):
             given, family = match["value"].title().split(" ")
-            if given in self._given and family in self._family:
+            if given in self._given and family in self._any_family:
                 yield _found(text, *match.span("value"), 0.7)
 
     def _names(self, text: str, parts: list[tuple[int, int]]) -> Iterator[Found]:
@@ -83,15 +88,18 @@ class EnglishNames:
     def _by_lists(self, text: str, parts: list[tuple[int, int]], before: str) -> float:
         said = [text[start:end].removesuffix("'s").removesuffix("’s") for start, end in parts]
         said = [word.title() if word.isupper() and len(word) > 2 else word for word in said]
-        first, rest = said[0], said[1:]
-        if first in self._given and rest:
+        first, last = said[0], said[-1]
+        if len(said) == 1:
+            known = first in self._given or first in self._unsure
+            return 0.7 if known and (_WEAK.search(before) or _LETTER.search(before)) else 0.0
+        if first in self._given:
             return 0.8
-        if first in self._unsure and rest and rest[-1] in self._family:
+        if first in self._unsure and last in self._any_family:
             return 0.75
-        if first in self._given and _WEAK.search(before):
-            return 0.7
-        if first in self._family and rest and _WEAK.search(before):
-            return 0.6
+        if last in self._family:
+            return 0.65
+        if _LETTER.search(before) or (first in self._unsure and _WEAK.search(before)):
+            return 0.65
         return 0.0
 
 

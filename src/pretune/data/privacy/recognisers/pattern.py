@@ -16,7 +16,7 @@ END = r"(?![A-Za-z0-9])"
 BETWEEN = (
     r"""["'”』」]?[ \t]{0,3}(?:\([^()\n]{0,16}\))?"""
     r"""(?:(?:is|was|are|numbers?|no\.?|num|details|id|号码|号|码|是|为|[:=#])[ \t]{0,3}){0,4}"""
-    r"""["'“『「]?"""
+    r"""["'“『「(\[]?"""
 )
 """What may stand between a cue and its value: ``"account number": "``, ``账号是``."""
 

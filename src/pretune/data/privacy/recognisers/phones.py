@@ -11,7 +11,8 @@ _MORE = r"(?:[ \-.()/]{0,2}\d)"
 _EXTENSION = r"(?:[ ,]{0,2}(?:x|ext\.?|extension|转|分机)[ :]?\d{1,6})?"
 _CUES = cue(
     r"tel|telephone|phones?|mobile|cell|cellphone|call|fax|whatsapp|contact|reach me (?:at|on)|"
-    r"text(?: me)?(?: at| on)?|(?:call|ring|phone) (?:me|us|him|her|them)(?: back)?(?: at| on)?|"
+    r"text(?: me)?(?: at| on)?|ring|dial|"
+    r"(?:call|ring|phone) (?:me|us|him|her|them)(?: back)?(?: at| on)?|"
     r"phone_number|hotline|联系电话|电话号码?|电话|手机号码?|手机|座机|传真|致电|拨打|来电|热线|"
     r"联系方式|回电|打给我"
 )
@@ -28,6 +29,10 @@ def phone_value(text: str, region: str | None, *, exact: bool = True) -> str | N
     if not fits(number):
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _abroad(text: str) -> str | None:
+    return phone_value(f"+{text[2:]}" if text.startswith("00") else text, None, exact=False)
 
 
 def _dialled(region: str | None, *, exact: bool = True) -> Check:
@@ -50,7 +55,7 @@ def _phone(expression: str, certainty: float, check: Check) -> Pattern:
 
 
 RECOGNISERS = (
-    _phone(rf"(?:\+|00)[1-9]\d{{0,2}}{_MORE}{{6,12}}", 0.95, _dialled(None, exact=False)),
+    _phone(rf"(?:\+|00)[1-9]\d{{0,2}}{_MORE}{{6,12}}", 0.95, _abroad),
     _phone(r"(?:86[ -]?)?1[3-9]\d(?:[ -]?\d){8}", 0.9, _dialled("CN")),
     _phone(r"\(?0\d{2,3}(?:\)[ ]?|[ -])\d{3,4}[ -]?\d{4}", 0.85, _dialled("CN", exact=False)),
     _phone(r"0\d{10,11}", 0.7, _dialled("CN")),

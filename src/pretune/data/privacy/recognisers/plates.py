@@ -8,6 +8,23 @@ from pretune.data.privacy.recognisers.pattern import END, START, Pattern, cue, j
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
 
+_ANY = re.compile(rf"{START}(?=[A-Z -]{{0,8}}\d)[A-Z0-9]{{1,4}}[ -]?[A-Z0-9]{{2,5}}{END}")
+_PLATES = cue(
+    r"(?:licen[cs]e|number|registration) plates?|plates?|registration|reg|licen[cs]e_plate|"
+    r"车牌|车号|车辆号牌"
+)
+_CARS = cue(r"car|van|truck|lorry|vehicle|taxi|motorcycle|motorbike|bus|suv")
+
+
+def _with_digits(text: str) -> str | None:
+    number = joined(text)
+    return number if sum(map(str.isdigit, number)) >= 2 else None
+
+
+def _with_letters(text: str) -> str | None:
+    return _with_digits(text) if any(map(str.isalpha, text)) else None
+
+
 def _plate(text: str) -> str | None:
     """Two digits at least: fewer are rather a word."""
     number = joined(text)
@@ -29,14 +46,6 @@ RECOGNISERS = (
         0.7,
         _plate,
     ),
-    Pattern(
-        PrivateType.PLATE,
-        re.compile(rf"{START}(?=[A-Z -]{{0,8}}\d)[A-Z0-9]{{1,4}}[ -]?[A-Z0-9]{{2,5}}{END}"),
-        0.75,
-        _plate,
-        cue(
-            r"(?:licen[cs]e|number|registration) plates?|plates?|registration|reg|licen[cs]e_plate|"
-            r"车牌|车号|车辆号牌"
-        ),
-    ),
+    Pattern(PrivateType.PLATE, _ANY, 0.75, _with_digits, _PLATES),
+    Pattern(PrivateType.PLATE, _ANY, 0.65, _with_letters, _CARS),
 )

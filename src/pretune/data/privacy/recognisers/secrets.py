@@ -47,9 +47,9 @@ def _token(text: str) -> str | None:
 
 
 def _random(text: str) -> str | None:
-    """Letters of both cases and digits, mixed as no word or number is; a digest in hex is none."""
-    kinds = (str.isupper, str.islower, str.isdigit)
-    if not all(sum(map(kind, text)) >= 3 for kind in kinds):
+    """Letters of both cases and a digit, mixed as no word or number is; a digest in hex is none."""
+    mixed = sum(map(str.isupper, text)) >= 3 and sum(map(str.islower, text)) >= 3
+    if not mixed or not any(map(str.isdigit, text)):
         return None
     return text if bits_a_character(text) >= 4 else None
 
