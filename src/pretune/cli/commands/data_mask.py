@@ -29,6 +29,10 @@ def mask(
         ),
     ] = [],  # noqa: B006 # typer copies it
     spans: Spans = [],  # noqa: B006
+    presidio: Annotated[
+        str | None,
+        typer.Option(help="Installed spaCy pipeline that finds names too (pretune[privacy])."),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +44,14 @@ def mask(
     homes = _homes(spans)
     with counting(f"mask {rows.name}") as progress:
         written = mask_rows(
-            rows, out, key, types=chosen, homes=homes, overwrite=overwrite, progress=progress
+            rows,
+            out,
+            key,
+            types=chosen,
+            homes=homes,
+            presidio=presidio,
+            overwrite=overwrite,
+            progress=progress,
         )
     if new:
         errors.print(

@@ -34,14 +34,12 @@ class Detector:
             return []
         lead = f"{column}: " if column and len(text) <= _LONGEST_CUED else ""
         folded = fold(lead + text)
-        kept = [match.span() for match in PSEUDONYM.finditer(folded.text)]
+        unmasked = PSEUDONYM.sub(lambda match: "\0" * len(match[0]), folded.text)
         found = [
             one
             for recogniser in self._recognisers
-            for one in recogniser.find(folded.text)
-            if one.type in self._types
-            and one.end > len(lead)
-            and not any(one.start < end and start < one.end for start, end in kept)
+            for one in recogniser.find(unmasked)
+            if one.type in self._types and one.end > len(lead)
         ]
         places = (
             (one, *folded.source(max(one.start, len(lead)), one.end))

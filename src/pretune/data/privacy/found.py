@@ -1,6 +1,7 @@
 """What a recogniser says about a text, and which of several sayings hold."""
 
-from collections.abc import Iterable
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -55,27 +56,24 @@ def resolve(text: str, found: Iterable[Found]) -> list[Found]:
     chosen: list[Found] = []
     for one in sorted(found, key=lambda f: (f.start - f.end, -f.certainty, _ORDER[f.type], f)):
         for start, end in _uncovered(one.start, one.end, chosen):
-            start, end = (
-                _trimmed(text, start, end)
-                if end - start < one.end - one.start
-                else (
-                    one.start,
-                    one.end,
-                )
-            )
+            if (start, end) == (one.start, one.end):
+                insort(chosen, one)
+                continue
+            start, end = _trimmed(text, start, end)
             if start < end:
-                whole = (start, end) == (one.start, one.end)
-                value = one.value if whole else " ".join(text[start:end].casefold().split())
-                chosen.append(one._replace(start=start, end=end, value=value))
-    return sorted(chosen)
+                value = " ".join(text[start:end].casefold().split())
+                insort(chosen, one._replace(start=start, end=end, value=value))
+    return chosen
 
 
-def _uncovered(start: int, end: int, chosen: Iterable[Found]) -> list[tuple[int, int]]:
-    """The pieces of ``start`` to ``end`` that none of ``chosen`` covers."""
+def _uncovered(start: int, end: int, chosen: Sequence[Found]) -> list[tuple[int, int]]:
+    """The pieces of ``start`` to ``end`` that none of ``chosen``, in order, covers."""
     pieces = []
-    for one in sorted(chosen):
-        if one.end <= start or one.start >= end:
-            continue
+    at = bisect_right(chosen, start, key=lambda one: one.start)
+    for place in range(max(0, at - 1), len(chosen)):
+        one = chosen[place]
+        if one.start >= end:
+            break
         if one.start > start:
             pieces.append((start, one.start))
         start = max(start, one.end)

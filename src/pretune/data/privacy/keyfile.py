@@ -1,7 +1,6 @@
 """The local key file: what it holds, how it is made, and the keys that follow from it."""
 
 import base64
-import binascii
 import hmac
 import os
 import secrets
@@ -77,6 +76,8 @@ def make_key(path: Path) -> Key:
         SpecError: the file exists. StorageError: it cannot be written.
     """
     text = _HEAD + base64.b64encode(secrets.token_bytes(_BYTES)).decode() + "\n"
+    if path.exists():
+        raise SpecError(f'key file "{path}" exists and is never replaced; name another')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -84,8 +85,6 @@ def make_key(path: Path) -> Key:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError as error:
-        raise SpecError(f'key file "{path}" exists and is never replaced; name another') from error
     except OSError as error:
         raise storage_error("write", path, error) from error
     return load_key(path)
@@ -111,7 +110,7 @@ def load_key(path: Path) -> Key:
         )
     try:
         master = base64.b64decode(text.removeprefix(_HEAD).strip(), validate=True)
-    except binascii.Error:
+    except ValueError:  # not base 64, or not even ASCII
         master = b""
     if not text.startswith(_HEAD) or len(master) != _BYTES:
         raise DataError(f'"{path}" is no key file, or a damaged one; restore it from a copy')

@@ -14,6 +14,8 @@ from pretune.data.privacy.detector import Detector
 from pretune.data.privacy.found import PrivateType
 from pretune.data.privacy.keyfile import Key, load_key, make_key
 from pretune.data.privacy.masker import Unmasker, VaultMasker
+from pretune.data.privacy.recognisers import RECOGNISERS
+from pretune.data.privacy.recognisers.presidio import load_presidio
 from pretune.data.privacy.rows import SpansLost
 from pretune.data.privacy.vault import Vault
 from pretune.data.workshop.draft import Draft, write_rows
@@ -51,6 +53,7 @@ def mask_rows(
     *,
     types: Collection[PrivateType] = tuple(PrivateType),
     homes: Mapping[str, str] | None = None,
+    presidio: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Written:
@@ -58,7 +61,9 @@ def mask_rows(
 
     What they stand for is sealed in the vault beside the file ``key``, which is made where it does
     not exist. ``homes``: the columns of which columns of spans speak, where their texts do not
-    tell. The same key and rows give the same bytes. Memory does not grow with the rows.
+    tell. ``presidio``: an installed spaCy pipeline that finds names too.
+
+    The same key and rows give the same bytes. Memory does not grow with the rows.
 
     ``counts`` of the result: replacements by type, rows left out. Ids of rows become keyed digests,
     which agree where the ids agreed.
@@ -70,11 +75,19 @@ def mask_rows(
     _refuse_same(source, out)
     inputs = file_digests([source])
     used = load_key(key) if key.exists() else make_key(key)
-    settings = {"key": used.id, "types": sorted(types), "homes": dict(homes or {})}
+    settings = {
+        "key": used.id,
+        "types": sorted(types),
+        "homes": dict(homes or {}),
+        "presidio": presidio,
+    }
     step = Step("mask", out.stem, settings, _keyed(inputs, used))
 
+    recognisers = RECOGNISERS if presidio is None else (*RECOGNISERS, load_presidio(presidio))
+
     def work(draft: Draft) -> None:
-        with VaultMasker(used, vault_of(key), Detector(types), homes) as masker:
+        detector = Detector(types, recognisers)
+        with VaultMasker(used, vault_of(key), detector, homes) as masker:
 
             def masked(row: Tracked) -> dict[str, Any]:
                 fields = masker.mask_fields(row.row.fields)
@@ -145,7 +158,7 @@ def _work(
             try:
                 changed.append(change(row))
             except SpansLost as lost:
-                draft.count(f'left out: spans in "{lost.column}" fit no column; name it by --spans')
+                draft.count(f'left out: spans in "{lost.column}" fit no text; name it with --spans')
         keep()  # what a row's pseudonyms stand for is safe before the row is
         for fields in changed:
             draft.write("rows", fields)

@@ -6,10 +6,18 @@ from stdnum import iban
 from stdnum.us import rtn
 
 from pretune.data.privacy.found import PrivateType
-from pretune.data.privacy.recognisers.pattern import END, START, Pattern, cue, joined
+from pretune.data.privacy.recognisers.pattern import (
+    DIGITS,
+    END,
+    START,
+    Pattern,
+    cue,
+    joined,
+)
 
 _NUMBER_CUES = cue(
-    r"accounts?|acct\.?|a/c|(?:customer|client|member(?:ship)?|policy|loan|card|credit card|"
+    r"accounts?|account_(?:number|no|id)|acct\.?|a/c|"
+    r"(?:customer|client|member(?:ship)?|policy|loan|card|credit card|"
     r"debit card|account|patient|employee)(?:[ _]?(?:id|no\.?|number|ref(?:erence)?))?|sort code|"
     r"(?:银行|收款|付款|对公|还款)?(?:账|帐)[号户]|(?:银行|信用|储蓄|借记)?卡|户|客户|保单|会员|合同|"
     r"合同编|贷款(?:合同)?(?:编)?|社保|工|学|公积金账?"
@@ -44,20 +52,23 @@ RECOGNISERS = (
         re.compile(rf"{START}[A-Z]{{2}}\d{{2}}(?:[ -]?[A-Z0-9]){{11,30}}{END}"),
         0.98,
         _iban,
+        needs=DIGITS,
     ),
     Pattern(
         PrivateType.ACCOUNT,
         re.compile(rf"{START}\d{{9}}{END}"),
-        0.8,
+        0.87,
         _routing,
         cue("routing|aba|routing_number|rtn"),
+        DIGITS,
     ),
     Pattern(
         PrivateType.ACCOUNT,
         re.compile(rf"{START}(?:[A-Z]{{1,6}}-?)?\d(?:-?[A-Z0-9]|[ ]\d{{3}}){{3,30}}{END}"),
-        0.75,
+        0.86,
         _number,
         _NUMBER_CUES,
+        DIGITS,
     ),
     Pattern(
         PrivateType.ACCOUNT,

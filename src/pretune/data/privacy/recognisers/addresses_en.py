@@ -31,13 +31,18 @@ _WITH_CODE = (
     rf"(?:{_NEXT}| )(?:{_STATE}|{_POSTCODE}){END}"
 )
 _TOWN = rf"{START}{_NAME},? (?:{_STATE}|{_POSTCODE}){END}"
-_BOX = rf"{START}(?:P\.? ?O\.? Box \d{{1,8}}(?:,? {_NAME})?|Unit \d{{1,6}} Box \d{{1,6}})(?:,? {_STATE})?{END}"
+_BOX = (
+    rf"{START}(?:P\.? ?O\.? Box \d{{1,8}}(?:,? {_NAME})?|Unit \d{{1,6}} Box \d{{1,6}})"
+    rf"(?:,? {_STATE})?{END}"
+)
 _FORCES = (
-    rf"{START}(?:US[A-Z]{{1,3}}|PSC|CMR|Unit) [A-Za-z0-9 ]{{1,30}}, (?:APO|FPO|DPO),? {_STATE}{END}"
+    rf"{START}(?:US[A-Z]{{1,3}}|PSC|CMR|Unit) [A-Za-z0-9 ,]{{1,30}}, (?:APO|FPO|DPO),? {_STATE}{END}"
 )
 
+_NUMBER = re.compile(r"\d")
+
 RECOGNISERS = tuple(
-    Pattern(PrivateType.ADDRESS, re.compile(expression), certainty)
+    Pattern(PrivateType.ADDRESS, re.compile(expression), certainty, needs=_NUMBER)
     for expression, certainty in (
         (_STREET, 0.8),
         (_WITH_CODE, 0.8),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from pretune.data.privacy.found import Found, PrivateType
-from pretune.data.privacy.recognisers.pattern import squeezed
+from pretune.data.privacy.recognisers.pattern import HAN, squeezed
 
 _WAYS = (
     r"(?:大道|大街|胡同|路|街|巷|弄|道|村|里|小区|花园|家园|大厦|广场|苑|公寓|新村|工业园|科技园|社区|庄|园|城|镇|乡)"
@@ -39,6 +39,8 @@ class ChineseAddresses:
 
     def find(self, text: str) -> Iterator[Found]:
         """See :class:`pretune.data.privacy.found.Recogniser`."""
+        if not HAN.search(text):
+            return
         for number in _NUMBER.finditer(text):
             before = _BEFORE.search(text, max(0, number.start() - 40), number.start())
             if before is None or not _WAY_BEFORE.search(before[0]):

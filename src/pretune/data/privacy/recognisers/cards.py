@@ -17,7 +17,7 @@ _ISSUERS = re.compile(
 
 _RUN = re.compile(rf"{START}\d(?:[ .-]?\d){{11,35}}{END}")
 _GROUP = re.compile(r"\d+")
-_LONGEST = 19
+_SHORTEST, _LONGEST = 12, 19
 
 
 class Cards:
@@ -32,7 +32,13 @@ class Cards:
         for run in _RUN.finditer(text):
             groups = [match.span() for match in _GROUP.finditer(text, *run.span())]
             for first, (start, _) in enumerate(groups):
-                for _, end in groups[first : first + _LONGEST]:
+                length = 0
+                for begin, end in groups[first:]:
+                    length += end - begin
+                    if length > _LONGEST:
+                        break
+                    if length < _SHORTEST:
+                        continue
                     digits = digits_of(text[start:end])
                     if _ISSUERS.match(digits) and luhn.is_valid(digits):
                         yield Found(start, end, PrivateType.CARD, digits, 0.87)

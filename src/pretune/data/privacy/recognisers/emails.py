@@ -22,6 +22,7 @@ RECOGNISERS = (
         re.compile(rf"{START}{_LOCAL}[ ]?@[ ]?{_DOMAIN}(?![A-Za-z0-9-])"),
         1.0,
         _mail,
+        needs=re.compile("@"),
     ),
     Pattern(
         PrivateType.EMAIL,
@@ -31,5 +32,6 @@ RECOGNISERS = (
         ),
         0.9,
         _mail,
+        needs=re.compile(_DOT, re.IGNORECASE),
     ),
 )

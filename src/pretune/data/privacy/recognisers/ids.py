@@ -7,7 +7,15 @@ from stdnum.exceptions import ValidationError
 from stdnum.us import ssn
 
 from pretune.data.privacy.found import PrivateType
-from pretune.data.privacy.recognisers.pattern import END, START, Check, Pattern, cue, joined
+from pretune.data.privacy.recognisers.pattern import (
+    DIGITS,
+    END,
+    START,
+    Check,
+    Pattern,
+    cue,
+    joined,
+)
 
 
 def _resident(text: str) -> str | None:
@@ -33,7 +41,7 @@ def _id(
     expression: str, certainty: float, check: Check = joined, cues: str | None = None
 ) -> Pattern:
     whole = re.compile(f"{START}{expression}{END}")
-    return Pattern(PrivateType.ID, whole, certainty, check, cue(cues) if cues else None)
+    return Pattern(PrivateType.ID, whole, certainty, check, cue(cues) if cues else None, DIGITS)
 
 
 RECOGNISERS = (

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 
 from pretune.data.privacy.found import Found, PrivateType
-from pretune.data.privacy.recognisers.pattern import cue, squeezed
+from pretune.data.privacy.recognisers.pattern import WINDOW, cue, squeezed
 from pretune.data.privacy.recognisers.wordlists import words
 
-_PART = r"(?:[A-ZÀ-ÖØ-Þ](?:[A-Za-zÀ-ÖØ-öø-ÿ]{1,24}|\.)(?:['’-][A-Za-zÀ-ÖØ-öø-ÿ]{1,24}){0,2})"
+_PART = r"(?:[A-ZÀ-ÖØ-Þ](?:[A-Za-zÀ-ÖØ-öø-ÿ]{0,24}|\.)(?:['’-][A-Za-zÀ-ÖØ-öø-ÿ]{1,24}){0,2})"
 _RUN = re.compile(rf"(?<![A-Za-z0-9À-ÿ@_.-]){_PART}(?:[ ]{_PART}){{0,4}}(?![A-Za-z0-9@_])")
 _WORD = re.compile(r"[^ ]+")
 _TITLE = re.compile(r"(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Capt|Captain|Rev|Judge)\.?")
@@ -60,7 +60,7 @@ class EnglishNames:
         """The names in one run; a part belongs to one name at most."""
         at = 0
         while at < len(parts):
-            before = text[max(0, parts[at][0] - 64) : parts[at][0]]
+            before = text[max(0, parts[at][0] - WINDOW) : parts[at][0]]
             length = self._rest(text, parts[at:])
             certainty = 0.0
             if not length or _TITLE.fullmatch(text[slice(*parts[at])]):
@@ -96,6 +96,8 @@ class EnglishNames:
             return 0.8
         if first in self._unsure and last in self._any_family:
             return 0.75
+        if any(word in self._given for word in said[1:-1]):
+            return 0.0  # "Pay John Smith": the name begins later
         if last in self._family:
             return 0.65
         if _LETTER.search(before) or (first in self._unsure and _WEAK.search(before)):

@@ -20,7 +20,11 @@ BETWEEN = (
 )
 """What may stand between a cue and its value: ``"account number": "``, ``账号是``."""
 
-_WINDOW = 64
+ANYTHING = re.compile("")
+DIGITS = re.compile(r"\d.{0,3}\d", re.DOTALL)
+HAN = re.compile("[\u4e00-\u9fff]")
+
+WINDOW = 40
 """Characters before a value in which its cue must stand."""
 
 
@@ -47,20 +51,24 @@ def digits_of(text: str) -> str:
 @dataclass(frozen=True)
 class Pattern:
     """What ``expression`` matches (its group ``value``, if it has one) and ``check`` lets pass;
-    with ``cues``, only after one of them."""
+    with ``cues``, only after one of them. ``needs`` is quick, and finds nothing where
+    ``expression`` could not."""
 
     type: PrivateType
     expression: re.Pattern[str]
     certainty: float
     check: Check = squeezed
     cues: re.Pattern[str] | None = None
+    needs: re.Pattern[str] = ANYTHING
 
     def find(self, text: str) -> Iterator[Found]:
         """See :class:`pretune.data.privacy.found.Recogniser`."""
+        if not self.needs.search(text):
+            return
         group = "value" if "value" in self.expression.groupindex else 0
         for match in self.expression.finditer(text):
             start, end = match.span(group)
-            if self.cues and not self.cues.search(text[max(0, start - _WINDOW) : start]):
+            if self.cues and not self.cues.search(text[max(0, start - WINDOW) : start]):
                 continue
             value = self.check(match[group])
             if value is not None:

@@ -3,7 +3,15 @@
 import re
 
 from pretune.data.privacy.found import PrivateType
-from pretune.data.privacy.recognisers.pattern import END, START, Pattern, cue, joined
+from pretune.data.privacy.recognisers.pattern import (
+    DIGITS,
+    END,
+    HAN,
+    START,
+    Pattern,
+    cue,
+    joined,
+)
 
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
@@ -39,13 +47,15 @@ RECOGNISERS = (
         ),
         0.95,
         _plate,
+        needs=HAN,
     ),
     Pattern(
         PrivateType.PLATE,  # Great Britain since 2001
         re.compile(rf"{START}[A-HJ-PR-Y]{{2}}\d{{2}} ?[A-HJ-PR-Z]{{3}}{END}"),
         0.7,
         _plate,
+        needs=DIGITS,
     ),
-    Pattern(PrivateType.PLATE, _ANY, 0.75, _with_digits, _PLATES),
-    Pattern(PrivateType.PLATE, _ANY, 0.65, _with_letters, _CARS),
+    Pattern(PrivateType.PLATE, _ANY, 0.75, _with_digits, _PLATES, DIGITS),
+    Pattern(PrivateType.PLATE, _ANY, 0.65, _with_letters, _CARS, DIGITS),
 )
