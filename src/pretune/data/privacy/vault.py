@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 
@@ -96,7 +96,8 @@ class Vault:
         return None if entry is None else entry.text
 
     def __len__(self) -> int:
-        return int(self._run("SELECT count(*) FROM entries")[0][0]) - 1
+        count: int = self._run("SELECT count(*) FROM entries")[0][0]
+        return count - 1
 
     def _insert(self, entry: Entry) -> bool:
         """Whether it was new."""
@@ -128,7 +129,7 @@ class Vault:
             raise self._damaged() from error
         return Entry(pseudonym, value, text)
 
-    def _run(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+    def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         try:
             return self._base.execute(statement, values).fetchall()
         except sqlite3.OperationalError as error:
