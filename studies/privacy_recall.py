@@ -2,11 +2,13 @@
 
     python studies/privacy_recall.py [--rows 2000] [--seed 0] [--misses]
     python studies/privacy_recall.py --real ../shared/data/msra_ner_zh/test.jsonl --person PER
+    python studies/privacy_recall.py --plain ../shared/data/banking77/test.jsonl
 
 The labelled rows are made by the rules in ``studies/privacy`` from values of Faker. ``found``: all
 letters and digits of the value are replaced, under whatever type: what recall of privacy means.
 ``exact``: also the type and the ends are right. Precision is the share of replacements that touch
 no more than a value of any type. ``--real``: rows with spans made by people, of names alone.
+``--plain``: rows in which nothing is private, and how many replacements they would suffer.
 ``--misses`` prints values that were missed, which are nobody's; not with ``--real``.
 """
 
@@ -49,6 +51,15 @@ def real_rows(path: Path, person: str) -> Iterator[Mapping[str, Any]]:
         row = json.loads(line)
         spans = [{**one, "type": "PERSON"} for one in row["entities"] if one["type"] == person]
         yield {"text": row["text"], "spans": spans}
+
+
+def plain_counts(path: Path) -> str:
+    """Replacements by type in rows that hold nothing private."""
+    counts, rows = Counter[str](), 0
+    for line in path.read_text("utf-8").splitlines():
+        counts.update(one.type.lower() for one in Detector().find(json.loads(line)["text"]))
+        rows += 1
+    return f"{path.parent.name}: {rows} rows, replaced: {dict(counts)}"
 
 
 class Score:
@@ -115,7 +126,11 @@ def main() -> None:
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--real", type=Path)
     parser.add_argument("--person", default="PER")
+    parser.add_argument("--plain", type=Path)
     options = parser.parse_args()
+    if options.plain:
+        print(plain_counts(options.plain))
+        return
     print("| rows | type | values | recall, found | recall, exact | precision |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     if options.real:

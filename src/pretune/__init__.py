@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pretune.data.augment.augment import augment_rows
     from pretune.data.clean.clean import clean_rows
     from pretune.data.mix import mix_rows
+    from pretune.data.privacy.mask import mask_rows, unmask_rows
     from pretune.data.rules.check import check_rules
     from pretune.data.rules.make import make_rows
     from pretune.spec.rules import load_rules, parse_rules
@@ -43,11 +44,13 @@ __all__ = [
     "load_rules",
     "load_task",
     "make_rows",
+    "mask_rows",
     "merge_adapter",
     "mix_rows",
     "parse_rules",
     "parse_task",
     "train",
+    "unmask_rows",
 ]
 
 _HOMES = {
@@ -59,9 +62,11 @@ _HOMES = {
     "load_rules": "pretune.spec.rules",
     "load_task": "pretune.spec.task",
     "make_rows": "pretune.data.rules.make",
+    "mask_rows": "pretune.data.privacy.mask",
     "mix_rows": "pretune.data.mix",
     "parse_rules": "pretune.spec.rules",
     "parse_task": "pretune.spec.task",
+    "unmask_rows": "pretune.data.privacy.mask",
 }
 
 

@@ -13,6 +13,7 @@ from pretune.api.workbench import Answer, TrainedRun, Workbench
 from pretune.data.augment.augment import augment_rows
 from pretune.data.clean.clean import clean_rows
 from pretune.data.mix import mix_rows
+from pretune.data.privacy.mask import mask_rows, unmask_rows
 from pretune.data.rules.check import check_rules
 from pretune.data.rules.make import make_rows
 
@@ -30,7 +31,9 @@ __all__ = [
     "generate",
     "import_adapter",
     "make_rows",
+    "mask_rows",
     "merge_adapter",
     "mix_rows",
     "train",
+    "unmask_rows",
 ]

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pretune.data.augment.edits import Edit
 from pretune.data.privacy.detector import Detector
 from pretune.data.privacy.found import Found, PrivateType, resolve
 from pretune.data.privacy.keyfile import Key
 from pretune.data.privacy.pseudonyms import PSEUDONYM, pseudonym
-from pretune.data.privacy.rows import Edit, Place, edited, places_of
+from pretune.data.privacy.rows import Place, edited, places_of
 from pretune.data.privacy.vault import Entry, Vault
 
 _REMEMBERED = 1 << 16
@@ -82,7 +83,7 @@ class VaultMasker:
         for place, of_place, edits_of in zip(places, found, edits, strict=True):
             for one, edit in zip(of_place, edits_of, strict=True):
                 self.counts[one.type] += 1
-                self._remember(Entry(edit.text, one.value, place.text[one.start : one.end]))
+                self._remember(Entry(edit.new, one.value, place.text[one.start : one.end]))
         return masked
 
     def keep(self) -> None:

@@ -4,14 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pretune.core.origin import KEY
-
-
-class Edit(NamedTuple):
-    """Characters ``start`` to ``end`` of a text become ``text``."""
-
-    start: int
-    end: int
-    text: str
+from pretune.data.augment.edits import Edit, apply
 
 
 class Place(NamedTuple):
@@ -58,7 +51,7 @@ def edited(
     for column, value in _content(fields):
         if isinstance(value, str):
             of_column[column] = next(left)
-            made[column] = _applied(value, of_column[column])
+            made[column] = apply(value, of_column[column])
         else:
             made[column] = _rebuilt(column, value, left)
     for column, value in _content(fields):
@@ -96,23 +89,15 @@ def _is_number(value: Any) -> bool:
 
 def _rebuilt(column: str, value: Any, edits: Iterator[Sequence[Edit]]) -> Any:
     if isinstance(value, str):
-        return _applied(value, next(edits))
+        return apply(value, next(edits))
     if _is_number(value):
         found = next(edits)
-        return _applied(str(value), found) if found else value
+        return apply(str(value), found) if found else value
     if isinstance(value, Mapping):
         return {name: _rebuilt(str(name), inner, edits) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_rebuilt(column, inner, edits) for inner in value]
     return value
-
-
-def _applied(text: str, edits: Sequence[Edit]) -> str:
-    pieces, at = [], 0
-    for edit in edits:
-        pieces += [text[at : edit.start], edit.text]
-        at = edit.end
-    return "".join([*pieces, text[at:]])
 
 
 def _is_spans(value: Any) -> bool:
@@ -150,9 +135,9 @@ def _shifted(place: int, edits: Sequence[Edit], *, last: bool) -> int:
     """Where ``place`` is after ``edits``; inside one, its beginning, or with ``last`` its end."""
     moved = place
     for edit in edits:
-        grown = len(edit.text) - (edit.end - edit.start)
+        grown = len(edit.new) - (edit.end - edit.start)
         if edit.end <= place:
             moved += grown
         elif edit.start < place:
-            return moved - (place - edit.start) + (len(edit.text) if last else 0)
+            return moved - (place - edit.start) + (len(edit.new) if last else 0)
     return moved

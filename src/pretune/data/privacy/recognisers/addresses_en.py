@@ -35,7 +35,7 @@ _BOX = (
     rf"{START}(?:P\.? ?O\.? Box \d{{1,8}}(?:,? {_NAME})?|Unit \d{{1,6}} Box \d{{1,6}})"
     rf"(?:,? {_STATE})?{END}"
 )
-_FORCES = rf"{START}(?:US[A-Z]{{1,3}}|PSC|CMR|Unit) [A-Za-z0-9 ,]{{1,30}}, (?:APO|FPO|DPO),? {_STATE}{END}"
+_FORCES = rf"{START}(?:US[A-Z]{{1,3}}|PSC|CMR|Unit) [A-Za-z0-9 ,]{{1,30}}, [ADF]PO,? {_STATE}{END}"
 
 _NUMBER = re.compile(r"\d")
 

@@ -54,7 +54,12 @@ def _begin(text: str) -> int:
     """Where the address begins in ``text``, which ends with its street."""
     provinces = list(_PROVINCE.finditer(text))
     if provinces:
-        return provinces[-1].start()
+        start = len(text)
+        for province in reversed(provinces):
+            if _LEADS_IN.search(text, province.end(), start):
+                break
+            start = province.start()
+        return start
     part = _PART.search(text, 1)
     name_end = part.start() if part else len(text)
     leads = list(_LEADS_IN.finditer(text, 0, name_end))

@@ -20,7 +20,9 @@ _EXTENSION = r"(?:[ ,，]{0,2}(?:x|ext\.?|extension|转|分机)[ :]?\d{1,6})?"
 _NO_EXTENSION = re.compile(r"[ ,，]*(?:x|ext\.?|extension|转|分机)[ :]?")
 _WHOLE = phonenumbers.ValidationResult.IS_POSSIBLE
 _CUES = cue(
-    r"tel|telephone|phones?|mobile|cell|cellphone|call|fax|whatsapp|contact|reach me (?:at|on)|"
+    r"tel|telephone|phones?|mobile|cell|cellphone|call|fax|whatsapp|contact|"
+    r"reach(?:ed|able)?(?: me)? (?:at|on)|"
+    r"(?:my|his|her|our|their|your) (?:new )?number|"
     r"text(?: me)?(?: at| on)?|ring|dial|"
     r"(?:call|ring|phone) (?:me|us|him|her|them)(?: back)?(?: at| on)?|"
     r"phone_number|hotline|联系电话|电话号码?|电话|手机号码?|手机|座机|传真|致电|拨打|来电|热线|"
