@@ -163,7 +163,7 @@ def _work(
         for fields in changed:
             draft.write("rows", fields)
         for kind, count in counts.items():
-            draft.count(kind, count)
+            draft.count(kind.value, count)
         draft.end_unit()
     if not batches:
         raise DataError(f'"{source}" holds no rows that could be read')
