@@ -3,9 +3,11 @@
 Run it after a change to ``src/pretune/spec``: ``python tools/docs_reference.py``.
 """
 
+import datetime
 import json
 import types
 from collections.abc import Iterator
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -76,13 +78,13 @@ def page() -> str:
 
 def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"## {title}\n"
-    yield f"{_plain(model.__doc__)}\n"
-    yield _table(model)
+    yield f"{plain(model.__doc__)}\n"
+    yield table(model)
 
 
 def _method(name: str, config: type[MethodConfig]) -> Iterator[str]:
     yield f"### `{name}`\n"
-    yield f"{_plain(config.__doc__)}\n"
+    yield f"{plain(config.__doc__)}\n"
     scopes = ", ".join(f"`{scope}`" for scope in Scope if scope not in config.refused_scopes)
     rate = f"{config.learning_rate:g}"
     if config.trains_matrices:
@@ -94,7 +96,7 @@ def _method(name: str, config: type[MethodConfig]) -> Iterator[str]:
     for reason, refused in _reasons(config).items():
         listed = ", ".join(f"`{scope}`" for scope in refused)
         yield f"Refused: {listed}: {reason}.\n"
-    yield _table(config)
+    yield table(config)
 
 
 def _reasons(config: type[MethodConfig]) -> dict[str, list[Scope]]:
@@ -104,12 +106,18 @@ def _reasons(config: type[MethodConfig]) -> dict[str, list[Scope]]:
     return reasons
 
 
-def _table(model: type[BaseModel]) -> str:
+def table(model: type[BaseModel]) -> str:
+    """The keys of ``model`` as a Markdown table."""
     lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
         if get_origin(field.annotation) is Literal and name == "name" and model is not BaseSpec:
             continue  # a method's own name; it heads the section
-        cells = (f"`{name}`", _values(field.annotation), _default(field), field.description or "")
+        cells = (
+            f"`{field.alias or name}`",
+            _values(field.annotation),
+            _default(field),
+            field.description or "",
+        )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n" if len(lines) > 2 else "No options.\n"
 
@@ -136,9 +144,14 @@ def _values(annotation: Any) -> str:
         return "text"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section below"
-    return {str: "text", int: "whole number", float: "number", bool: "true or false"}.get(
-        annotation, "path"
-    )
+    return {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        Decimal: "number",
+        datetime.date: "date",
+        bool: "true or false",
+    }.get(annotation, "path")
 
 
 def _default(field: FieldInfo) -> str:
@@ -149,10 +162,11 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, BaseModel):
         return f"`{value.name}`" if hasattr(value, "name") else ""
-    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+    return f"`{value}`" if isinstance(value, (str, Decimal)) else f"`{json.dumps(value)}`"
 
 
-def _plain(text: str | None) -> str:
+def plain(text: str | None) -> str:
+    """A docstring as Markdown."""
     return " ".join((text or "").split()).replace("``", "`")
 
 

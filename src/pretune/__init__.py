@@ -18,7 +18,14 @@ if TYPE_CHECKING:
         train,
     )
     from pretune.bases import load_base
+    from pretune.data.augment.augment import augment_rows
+    from pretune.data.clean.clean import clean_rows
+    from pretune.data.mix import mix_rows
+    from pretune.data.privacy.mask import mask_rows, unmask_rows
+    from pretune.data.rules.check import check_rules
+    from pretune.data.rules.make import make_rows
     from pretune.registry import Registry
+    from pretune.spec.rules import load_rules, parse_rules
     from pretune.spec.task import load_task, parse_task
 
 __version__ = "0.1.0"
@@ -26,7 +33,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Registry",
     "Workbench",
+    "augment_rows",
     "check",
+    "check_rules",
+    "clean_rows",
     "compare_runs",
     "evaluate",
     "export_adapter",
@@ -34,19 +44,34 @@ __all__ = [
     "import_adapter",
     "load_adapter",
     "load_base",
+    "load_rules",
     "load_task",
+    "make_rows",
+    "mask_rows",
     "merge_adapter",
+    "mix_rows",
+    "parse_rules",
     "parse_task",
     "register",
     "train",
+    "unmask_rows",
 ]
 
 _HOMES = {
     "Registry": "pretune.registry",
+    "augment_rows": "pretune.data.augment.augment",
+    "check_rules": "pretune.data.rules.check",
+    "clean_rows": "pretune.data.clean.clean",
     "load_adapter": "pretune.adapters.files",
     "load_base": "pretune.bases",
+    "load_rules": "pretune.spec.rules",
     "load_task": "pretune.spec.task",
+    "make_rows": "pretune.data.rules.make",
+    "mask_rows": "pretune.data.privacy.mask",
+    "mix_rows": "pretune.data.mix",
+    "parse_rules": "pretune.spec.rules",
     "parse_task": "pretune.spec.task",
+    "unmask_rows": "pretune.data.privacy.mask",
 }
 
 

@@ -9,6 +9,7 @@ def test_help_is_quick_and_names_every_command(run):
     names = [
         "init",
         "check",
+        "data",
         "train",
         "eval",
         "compare",

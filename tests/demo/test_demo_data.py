@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from random import Random
+from fnmatch import fnmatchcase
 
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -11,19 +11,22 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 import demo_data
-from demo_tasks.grammar import WORDS, Speaker, read_sections
-from demo_tasks.parts import Part, fillers_of, patterns_of
-from demo_tasks.policy_answer import NOT_STATED
-from demo_tasks.rows import SIZES, DemoTask
-from demo_tasks.tasks import TASKS
+from demo_data import RULES, SIZES
 from pretune.bases.chat import ChatRenderer
 from pretune.data.dataset import prepare
+from pretune.data.rules.book import Book
+from pretune.data.rules.check import check_rules
+from pretune.data.rules.words import read_words
+from pretune.data.splits import Split as Part
 from pretune.evaluation.metrics import get_metrics
 from pretune.evaluation.metrics.entity_f1 import parse_entities
+from pretune.spec.rules import load_rules
 from pretune.spec.task import load_task
 
-BY_NAME = {task.name: task for task in TASKS}
+BY_NAME = {path.name.split(".")[0]: load_rules(path) for path in RULES}
 LABELLED = ("bank-intent", "news-sentiment", "ticket-urgency-zh", "risk-type-zh")
+WORDS = demo_data.FOLDER / "rules" / "words"
+NOT_STATED = "not stated"
 
 
 def rows_of(name, part):
@@ -52,7 +55,7 @@ def test_all_files_together_stay_small(made):
 @pytest.mark.parametrize("name", BY_NAME)
 def test_no_prompt_occurs_twice_within_or_between_splits(name):
     prompts = Counter(
-        tuple(text for column, text in row.items() if column != BY_NAME[name].answer)
+        tuple(text for column, text in row.items() if column != BY_NAME[name].target)
         for part in Part
         for row in rows_of(name, part)
     )
@@ -61,11 +64,17 @@ def test_no_prompt_occurs_twice_within_or_between_splits(name):
 
 
 @pytest.mark.parametrize("path", sorted(WORDS.glob("*.txt")), ids=lambda path: path.stem)
-def test_every_entry_is_unique_and_every_section_serves_all_parts(path):
-    for name, entries in read_sections(path).items():
-        assert len(set(entries)) == len(entries), name
-        by_part = [set(patterns_of(entries, part)) for part in Part]
-        assert sum(map(len, by_part)) == len(set().union(*by_part))
+def test_every_phrase_is_unique(path):
+    for name, entries in read_words(path).items():
+        assert len({entry.text for entry in entries}) == len(entries), name
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_rules_are_free_of_contradictions_and_all_is_said(name):
+    report = check_rules(BY_NAME[name], draws=1000)
+    faults = [one.said for one in report.findings if one.fault in ("contradiction", "unreachable")]
+    assert not faults
+    assert not report.probe.solves
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -75,18 +84,21 @@ def test_no_train_row_was_said_with_a_test_pattern(name):
     Patterns of which little is left without their slots are passed over: too little to tell one
     sentence from another.
     """
-    labels = load_task(demo_data.FOLDER / f"{name}.yaml").labels or {}
-    sections = read_sections(WORDS / f"{name.replace('-', '_')}.txt")
+    book = Book(BY_NAME[name])
     held = [
-        pattern
-        for section, entries in sections.items()
-        if section in labels or section == "instruction" or section.endswith((" fact", " ask"))
-        for pattern in patterns_of(entries, Part.TEST)
-        if len(_fixed(pattern)) >= (6 if name.endswith("-zh") else 16)
+        book.said(slot, number)
+        for slot in book.reached
+        if slot in book.entries and _is_held(BY_NAME[name], slot)
+        for number in book.usable(slot, Part.TEST)
+        if len(_fixed(book.said(slot, number))) >= (6 if name.endswith("-zh") else 16)
     ]
     assert len(held) >= 8
     text = "\n".join(" ".join(row.values()) for row in rows_of(name, Part.TRAIN))
     assert [pattern for pattern in held if re.search(_expression(pattern), text)] == []
+
+
+def _is_held(rules, slot):
+    return any(fnmatchcase(slot, pattern) for pattern in rules.hold_out.phrases)
 
 
 def _fixed(pattern):
@@ -96,38 +108,9 @@ def _fixed(pattern):
 def _expression(pattern):
     pieces = re.split(r"(\{[^{}]*\}|\([^()]*\|[^()]*\))", pattern)
     return "".join(
-        r"[^\n]{1,40}?" if piece[:1] in ("{", "(") and i % 2 else re.escape(piece)
+        r"[^\n]{1,30}?" if piece[:1] in ("{", "(") and i % 2 else re.escape(piece)
         for i, piece in enumerate(pieces)
     )
-
-
-def test_a_part_never_shares_a_pattern_and_six_suffice_for_all_three():
-    patterns = [f"pattern {i}" for i in range(6)]
-    assert {part: patterns_of(patterns, part) for part in Part} == {
-        Part.TRAIN: ["pattern 0", "pattern 1", "pattern 2", "pattern 4"],
-        Part.TEST: ["pattern 3"],
-        Part.VALIDATION: ["pattern 5"],
-    }
-
-
-def test_the_last_quarter_of_a_long_list_is_kept_from_training():
-    fillers = [str(i) for i in range(12)]
-    assert fillers_of(fillers, Part.TRAIN) == fillers[:9]
-    assert fillers_of(fillers, Part.TEST) == fillers
-    assert fillers_of(fillers[:7], Part.TRAIN) == fillers[:7]
-
-
-def test_slots_choices_and_articles_are_filled():
-    sections = {"card": ["card of {city}"], "city": ["Oslo"], "noun": ["order"]}
-    speaker = Speaker(sections, Part.TEST, Random(0))
-    assert speaker.say("my (only|only) {card} (got|got) lost") == "My only card of Oslo got lost"
-    assert speaker.say("a {noun} for {payee}", {"payee": "Ann"}) == "An order for Ann"
-
-
-def test_patterns_that_run_out_are_an_error():
-    task = DemoTask("tiny", lambda part, rng: iter([{"text": "x", "label": "y"}] * 999), "label")
-    with pytest.raises(ValueError, match='"tiny": only 1 of 2 train rows differ; add patterns'):
-        task.rows({Part.TRAIN: 2})
 
 
 @pytest.mark.parametrize("name", BY_NAME)

@@ -11,6 +11,7 @@ import typer
 from documentation.pages import PAGES, ROOT, Fence, all_fences, fences, running
 from pretune.cli.app import app
 from pretune.spec.limits import LimitsSpec
+from pretune.spec.rules import parse_rules
 from pretune.spec.task import parse_task
 from pretune.spec.yamlfile import parse_yaml
 
@@ -80,10 +81,13 @@ def test_a_wrong_option_is_found():
 
 
 @pytest.mark.parametrize("fence", all_fences("yaml"), ids=ids)
-def test_yaml_is_a_task_or_limits(fence):
+def test_yaml_is_a_file_that_pretune_reads(fence):
     value = parse_yaml(fence.text)
     if value.keys() <= LimitsSpec.model_fields.keys():
         LimitsSpec.model_validate(value)
+        return
+    if "rules" in value:
+        parse_rules(value, name="rules")
         return
     parse_task(value if "data" in value and "template" in value else SMALLEST | value, name="task")
 
@@ -145,7 +149,7 @@ def test_named_files_and_tests_exist(page):
 @pytest.fixture
 def written(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    return importlib.import_module("docs_matrix"), importlib.import_module("docs_commands")
+    return [importlib.import_module(f"docs_{name}") for name in ("matrix", "commands", "rules")]
 
 
 def test_generated_pages_are_up_to_date(written):

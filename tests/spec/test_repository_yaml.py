@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pretune.spec.rules import load_rules
 from pretune.spec.task import load_task
 from pretune.spec.yamlfile import parse_yaml
 
@@ -22,3 +23,5 @@ def test_yaml_parses(path):
     value = parse_yaml(path.read_text("utf-8"))
     if isinstance(value, dict) and "data" in value:
         load_task(path)
+    if isinstance(value, dict) and "rules" in value:
+        load_rules(path)

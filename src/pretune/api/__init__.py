@@ -11,18 +11,31 @@ from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
 from pretune.api.registry import register
 from pretune.api.tasks import check, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
+from pretune.data.augment.augment import augment_rows
+from pretune.data.clean.clean import clean_rows
+from pretune.data.mix import mix_rows
+from pretune.data.privacy.mask import mask_rows, unmask_rows
+from pretune.data.rules.check import check_rules
+from pretune.data.rules.make import make_rows
 
 __all__ = [
     "Answer",
     "TrainedRun",
     "Workbench",
+    "augment_rows",
     "check",
+    "check_rules",
+    "clean_rows",
     "compare_runs",
     "evaluate",
     "export_adapter",
     "generate",
     "import_adapter",
+    "make_rows",
+    "mask_rows",
     "merge_adapter",
+    "mix_rows",
     "register",
     "train",
+    "unmask_rows",
 ]

@@ -8,6 +8,7 @@ from pretune.cli.commands import (
     adapters,
     check,
     compare,
+    data,
     demo,
     evaluate,
     export,
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.add_typer(data.data, name="data")
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pretune.data.workshop.step import Written
 from pretune.evaluation.compare import Difference, Verdict
 from pretune.evaluation.evaluate import Evaluation
 from pretune.evaluation.goals import GoalCheck, Outcome
@@ -55,3 +56,11 @@ def comparison_table(differences: Sequence[Difference]) -> RenderableType:
             Text(one.verdict, _COLOURS[one.verdict]),
         )
     return table
+
+
+def written_text(written: Written) -> RenderableType:
+    """What a step of the workshop wrote and counted."""
+    rows = (f"{path}: {written.rows[name]:,} rows" for name, path in written.files.items())
+    counts = (f"  {what}: {count:,}" for what, count in written.counts.items())
+    resumed = f"went on after {written.resumed_at:,} units" if written.resumed_at else ""
+    return Text("\n".join(line for line in (*rows, *counts, resumed) if line))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ def of_bytes(data: bytes) -> str:
 def of_json(value: Any) -> str:
     """Digest of a JSON value, the same for any order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return of_bytes(text.encode())
+
+
+def of_row(fields: Mapping[str, Any]) -> str:
+    """Digest of a row's fields; what JSON does not know (a date of a Parquet file) counts as its
+    text."""
+    text = json.dumps(
+        fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
+    )
     return of_bytes(text.encode())
 
 

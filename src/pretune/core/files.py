@@ -35,7 +35,7 @@ def file_atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise _storage("write", path, error) from error
+        raise storage_error("write", path, error) from error
     os.close(handle)
     try:
         yield Path(name)
@@ -46,7 +46,7 @@ def file_atomic(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             os.unlink(name)
         if isinstance(error, OSError):
-            raise _storage("write", path, error) from error
+            raise storage_error("write", path, error) from error
         raise
 
 
@@ -64,7 +64,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     except OSError as error:
-        raise _storage("write", path, error) from error
+        raise storage_error("write", path, error) from error
     try:
         yield draft
         for item in (*draft.rglob("*"), draft):
@@ -81,7 +81,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
         if isinstance(error, OSError):
-            raise _storage("write", path, error) from error
+            raise storage_error("write", path, error) from error
         raise
 
 
@@ -102,7 +102,7 @@ def folder_lock(path: Path, purpose: str, *, wait: float = 0) -> Iterator[None]:
             f'another process is {purpose} in "{path}"; wait for it or choose another folder'
         ) from error
     except OSError as error:
-        raise _storage("lock", path, error) from error
+        raise storage_error("lock", path, error) from error
     try:
         yield
     finally:
@@ -117,7 +117,7 @@ def storage_errors(verb: str, path: Path) -> Iterator[None]:
     except PretuneError:
         raise
     except OSError as error:
-        raise _storage(verb, path, error) from error
+        raise storage_error(verb, path, error) from error
 
 
 def sync(path: Path) -> None:
@@ -131,6 +131,7 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _storage(verb: str, path: Path, error: OSError) -> StorageError:
+def storage_error(verb: str, path: Path, error: OSError) -> StorageError:
+    """What to raise where the system could not ``verb`` (write, read) ``path``."""
     reason = error.strerror or str(error)
     return StorageError(f'cannot {verb} "{path}": {reason}; free space or choose another folder')

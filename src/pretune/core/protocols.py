@@ -1,7 +1,7 @@
 """What one package asks of another; the implementations never import each other."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from pretune.core.events import Event
 from pretune.core.records import Completion, OptionScores, Request
@@ -53,6 +53,19 @@ class Scorer(Protocol):
         progress: Callable[[int], None] | None = None,
     ) -> list[OptionScores]:
         """Score ``options`` after each prompt; ``progress`` as for :class:`Generator`."""
+
+
+class Masker(Protocol):
+    """Replaces what is private before a text is stored, sent to a teacher or logged."""
+
+    def mask(self, text: str) -> str:
+        """``text`` with what is private replaced: one value, one replacement, everywhere."""
+
+    def mask_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A row's columns so; what is found in one text of the row is replaced in all of them."""
+
+    def keep(self) -> None:
+        """Put on the disk what undoing needs; to be called before masked text is put there."""
 
 
 class EventSink(Protocol):

@@ -1,6 +1,6 @@
 """From a task to its tokenised rows: read, render, screen, tokenise, report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -148,26 +148,36 @@ def answer_room(task: TaskSpec, renderer: Renderer) -> int:
     return max(map(len, option_ids(task, renderer)))
 
 
-def _read(task: TaskSpec, template: Template) -> dict[Split, _Pool]:
+def read_examples(
+    task: TaskSpec, template: Template
+) -> Iterator[tuple[Split, Row | None, Example | Rejected]]:
+    """Rows of ``task``'s files in order, with their splits; a row that cannot be read is ``None``.
+
+    One row is in memory at a time.
+    """
     data = task.data
     given = {Split.TRAIN: data.train, Split.VALIDATION: data.validation, Split.TEST: data.test}
     shares = {
         Split.VALIDATION: data.validation_share if data.validation is None else 0.0,
         Split.TEST: data.test_share if data.test is None else 0.0,
     }
-    pools = {split: _Pool([], []) for split in Split}
     for split, sources in given.items():
         for source in sources or ():
             for row in read_rows(source, data.encoding):
                 if isinstance(row, Rejected):
-                    pools[split].rejected.append(row)
+                    yield split, None, row
                     continue
                 cut = split_of(template.split_key(row), shares) if split is Split.TRAIN else split
-                example = template.example(row)
-                if isinstance(example, Rejected):
-                    pools[cut].rejected.append(example)
-                else:
-                    pools[cut].examples.append(example)
+                yield cut, row, template.example(row)
+
+
+def _read(task: TaskSpec, template: Template) -> dict[Split, _Pool]:
+    pools = {split: _Pool([], []) for split in Split}
+    for split, _, example in read_examples(task, template):
+        if isinstance(example, Rejected):
+            pools[split].rejected.append(example)
+        else:
+            pools[split].examples.append(example)
     return pools
 
 

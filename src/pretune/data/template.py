@@ -72,6 +72,15 @@ class Template:
             return of_json(plain(row.fields.get(self._task.template.messages)))
         return of_json([[turn.role, turn.text] for turn in turns])
 
+    def asked(self, row: Row) -> str:
+        """The texts that ask: the columns of the prompt, or a chat's turns, a line each."""
+        if self._task.template.messages is None:
+            return "\n".join(plain(row.fields.get(name)) for name in self._inputs)
+        try:
+            return "\n".join(turn.text for turn in Example(row.id, self._messages(row)).prompt)
+        except RowRefused:
+            return ""
+
     def option(self, label: str) -> Turn:
         """What the model should write for ``label``, one of the task's labels."""
         return Turn(Role.TARGET, self._target({self._task.label_field: label}))

@@ -1,9 +1,10 @@
-"""From a report to text: Jinja templates beside this file, always escaped in HTML."""
+"""From a report to text: Jinja templates beside this file, always escaped in HTML. The style of all
+pages is in ``core/templates``."""
 
 import functools
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pretune.core.errors import DataError
 from pretune.evaluation.goals import Outcome
@@ -84,7 +85,9 @@ def _cell(text: object) -> str:
 @functools.cache
 def _environment(escape: bool) -> Environment:
     environment = Environment(
-        loader=PackageLoader("pretune.evaluation.report"),
+        loader=ChoiceLoader(
+            [PackageLoader("pretune.evaluation.report"), PackageLoader("pretune.core")]
+        ),
         autoescape=escape,
         undefined=StrictUndefined,
         trim_blocks=True,

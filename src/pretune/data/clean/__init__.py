@@ -1,0 +1,1 @@
+"""What is wrong with rows: near-duplicates, leaks, doubtful labels, outliers, boilerplate."""

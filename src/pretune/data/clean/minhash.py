@@ -1,0 +1,117 @@
+"""Near-duplicates by MinHash (Broder 1997) and banding (Leskovec et al., Mining of Massive
+Datasets, section 3.4), in bounded memory.
+
+Own lines rather than a library's: datasketch and its like keep every signature in Python objects
+and hash shingle by shingle, where a million rows need flat arrays. The signatures lie in a file;
+what stays in memory is a handful of 8-byte arrays, one band at a time.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+PERMUTATIONS = 128
+"""Hash functions a signature has: an estimated similarity of 0.8 is off by 0.035 (one sigma)."""
+
+_BAND = 4
+"""Signature values a band has. Rows of similarity s share a band with 1 - (1 - s^4)^32: 1.00 at
+0.8, 0.9999 at 0.7, 0.87 at 0.5."""
+
+_SHINGLE = 4
+"""Characters of a shingle."""
+
+_CHUNK = 65_536
+_SPACE = re.compile(r"\s+")
+_RANDOM = np.random.default_rng(20240607)
+_FACTORS = _RANDOM.integers(1, 2**63, PERMUTATIONS, dtype=np.uint64) | np.uint64(1)
+_OFFSETS = _RANDOM.integers(0, 2**63, PERMUTATIONS, dtype=np.uint64)
+_POWERS = _RANDOM.integers(1, 2**63, _SHINGLE, dtype=np.uint64) | np.uint64(1)
+
+
+def fold(text: str) -> str:
+    """``text`` without what does not tell rows apart: width, case, runs of space."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def shingles(text: str) -> NDArray[np.uint64]:
+    """Hashes of the different runs of four characters in ``text``, folded; one for a short text."""
+    points = np.frombuffer(fold(text).encode("utf-32-le"), np.uint32).astype(np.uint64)
+    if len(points) < _SHINGLE:
+        points = np.concatenate([points, np.zeros(_SHINGLE - len(points), np.uint64)])
+    hashes = (sliding_window_view(points, _SHINGLE) * _POWERS).sum(axis=1, dtype=np.uint64)
+    hashes ^= hashes >> np.uint64(31)
+    hashes *= np.uint64(0x9E3779B97F4A7C15)
+    return np.unique(hashes ^ (hashes >> np.uint64(29)))
+
+
+def signature(text: str) -> NDArray[np.uint32]:
+    """MinHash signature of ``text``, shape (128,): two texts agree in as large a share of it as
+    their sets of shingles overlap (Jaccard), in expectation."""
+    hashes = shingles(text)
+    lowest = np.full(PERMUTATIONS, np.iinfo(np.uint64).max)
+    for start in range(0, len(hashes), 4096):
+        part = hashes[start : start + 4096, None] * _FACTORS + _OFFSETS
+        lowest = np.minimum(lowest, part.min(axis=0))
+    return (lowest >> np.uint64(32)).astype(np.uint32)
+
+
+def write_signatures(texts: Iterable[str], path: Path) -> NDArray[np.uint32]:
+    """Signatures of ``texts``, shape (texts, 128), in the file ``path``, read from as needed."""
+    count = 0
+    with path.open("wb") as file:
+        for text in texts:
+            file.write(signature(text).tobytes())
+            count += 1
+    if not count:
+        return np.zeros((0, PERMUTATIONS), np.uint32)
+    return np.memmap(path, np.uint32, "r", shape=(count, PERMUTATIONS))
+
+
+def near_pairs(
+    signatures: NDArray[np.uint32], threshold: float
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
+    """Pairs of rows at least as similar as ``threshold``, and how similar, band by band.
+
+    A row is compared with the first and with the last row before it in its bucket, so a bucket of
+    many costs no more than their number; the same pair may come from several bands.
+    """
+    for start in range(0, PERMUTATIONS, _BAND):
+        keys = _band_keys(signatures, start)
+        order = np.argsort(keys, kind="stable")
+        same = keys[order][1:] == keys[order][:-1]
+        if not same.any():
+            continue
+        firsts = np.maximum.accumulate(np.where(np.r_[True, ~same], np.arange(len(order)), 0))
+        later = np.flatnonzero(np.r_[False, same])
+        for before in (firsts[later], later - 1):
+            yield from _alike(signatures, order[before], order[later], threshold)
+
+
+def _band_keys(signatures: NDArray[np.uint32], start: int) -> NDArray[np.uint64]:
+    keys = np.empty(len(signatures), np.uint64)
+    for at in range(0, len(signatures), _CHUNK):
+        band = signatures[at : at + _CHUNK, start : start + _BAND].astype(np.uint64)
+        key = np.zeros(len(band), np.uint64)
+        for column in band.T:
+            key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(29)
+        keys[at : at + _CHUNK] = key
+    return keys
+
+
+def _alike(
+    signatures: NDArray[np.uint32],
+    ones: NDArray[np.intp],
+    others: NDArray[np.intp],
+    threshold: float,
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
+    for at in range(0, len(ones), _CHUNK // 8):
+        a, b = ones[at : at + _CHUNK // 8], others[at : at + _CHUNK // 8]
+        similar = (signatures[a] == signatures[b]).mean(axis=1)
+        keep = similar >= threshold
+        yield a[keep], b[keep], similar[keep]

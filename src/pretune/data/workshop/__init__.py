@@ -1,0 +1,1 @@
+"""What all steps of the data workshop share: tracked rows, drafts that survive a kill, lineage."""

@@ -1,0 +1,150 @@
+"""One value, one pseudonym; spans and answers move along; what was masked comes back."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pretune.core.protocols import Masker
+from pretune.data.privacy.found import PrivateType
+from pretune.data.privacy.keyfile import Key
+from pretune.data.privacy.masker import Unmasker, VaultMasker
+from pretune.data.privacy.pseudonyms import PSEUDONYM, pseudonym
+from pretune.data.privacy.rows import SpansLost
+from pretune.data.privacy.vault import Vault
+
+KEY = Key(bytes(range(32)))
+
+
+@pytest.fixture
+def masker(tmp_path):
+    with VaultMasker(KEY, tmp_path / "vault") as made:
+        yield made
+
+
+def unmasked(tmp_path, fields):
+    with Vault(tmp_path / "vault", KEY) as vault:
+        return Unmasker(vault).unmask_fields(fields)
+
+
+def names(text):
+    return [match[0] for match in PSEUDONYM.finditer(text)]
+
+
+def test_it_is_a_masker(masker):
+    used: Masker = masker
+    assert "a@b.com" not in used.mask("a@b.com")
+
+
+def test_spellings_of_one_value_share_a_pseudonym(masker):
+    text = "13800138000, +86 138-0013-8000, １３８ ００１３ ８０００, JO@X.com, jo@x.com"
+    found = names(masker.mask(text))
+    assert len(found) == 5
+    assert len(set(found[:3])) == len(set(found[3:])) == 1
+    assert masker.counts == {PrivateType.PHONE: 3, PrivateType.EMAIL: 2}
+
+
+def test_a_pseudonym_follows_from_the_key_alone(tmp_path):
+    texts = ["a@b.com", "c@d.com"]
+    with VaultMasker(KEY, tmp_path / "one") as one, VaultMasker(KEY, tmp_path / "two") as two:
+        assert [one.mask(text) for text in texts] == [two.mask(t) for t in texts[::-1]][::-1]
+    with VaultMasker(Key(bytes(32)), tmp_path / "three") as other:
+        assert other.mask("a@b.com") != pseudonym(KEY.naming, PrivateType.EMAIL, "a@b.com")
+
+
+def test_masking_twice_changes_nothing_more(masker):
+    once = masker.mask("My name is John Smith, password: hunter2, account 12345678")
+    assert len(names(once)) == 3
+    assert masker.mask(once) == once
+
+
+def test_answers_and_spans_move_along(masker):
+    row = {
+        "text": "Pay John Smith 100 to 12345678 (account 12345678).",
+        "answer": '{"payee": "John Smith", "account": "12345678"}',
+        "label": "payment",
+        "spans": [
+            {"type": "payee", "text": "John Smith", "start": 4, "end": 14},
+            {"type": "amount", "text": "100", "start": 15, "end": 18},
+            {"type": "verb", "text": "Pay John", "start": 0, "end": 8},
+        ],
+        "turns": [{"role": "user", "content": "I am John Smith"}],
+        "_origin": {"id": "00"},
+    }
+    masked = masker.mask_fields(row)
+    assert list(masked) == list(row)
+    assert (masked["label"], masked["_origin"]) == ("payment", {"id": "00"})
+    person, account = names(masked["answer"])
+    assert json.loads(masked["answer"]) == {"payee": person, "account": account}
+    assert names(masked["text"]) == [person, account, account]
+    assert names(masked["turns"][0]["content"]) == [person]
+    for span in masked["spans"]:
+        assert masked["text"][span["start"] : span["end"]] == span["text"]
+    assert [span["text"] for span in masked["spans"]] == [person, "100", f"Pay {person}"]
+
+
+def test_numbers_that_are_private_become_texts(masker):
+    masked = masker.mask_fields({"phone": 13800138000, "amount": 1500000, "n": 7, "ok": True})
+    assert names(masked["phone"])
+    assert (masked["amount"], masked["n"], masked["ok"]) == (1500000, 7, True)
+
+
+SPANS = [{"type": "x", "start": 0, "end": 3}]
+
+
+def test_spans_without_texts_need_their_column(tmp_path, masker):
+    row = {"question": "see a@b.com", "other": "abc", "marks": SPANS}
+    with pytest.raises(SpansLost, match='"marks" fit no text'):
+        masker.mask_fields(row)
+    assert not masker.counts
+    with VaultMasker(KEY, tmp_path / "other", homes={"marks": "question"}) as told:
+        assert told.mask_fields(row)["marks"] == SPANS
+    assert masker.mask_fields({"question": "nothing", "marks": SPANS})["marks"] == SPANS
+
+
+def test_what_was_masked_comes_back(tmp_path, masker):
+    row = {
+        "text": "我叫王小芳，电话13800138000，mail a@b.com，住在上海市世纪大道100号。",
+        "spans": [{"type": "p", "text": "王小芳", "start": 2, "end": 5}],
+    }
+    masked = masker.mask_fields(row)
+    assert len(names(masked["text"])) == 4
+    masker.keep()
+    assert unmasked(tmp_path, masked) == row
+
+
+PARTS = st.sampled_from(
+    ["John Smith", "a@b.com", "13800138000", "京A12345", "password: hunter2", "王小芳", "1", ",",
+     " ", "，", "[PERSON_", "]", "\u200b", "4111 1111 1111 1111", "我叫", "12 High Street", "é"]
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("any")
+
+
+@settings(max_examples=60, deadline=None)
+@given(columns=st.lists(st.lists(PARTS, max_size=8).map("".join), max_size=3))
+def test_any_row_comes_back_but_for_spelling(shared, columns):
+    fields = {f"c{n}": text for n, text in enumerate(columns)}
+    with VaultMasker(KEY, shared / "vault") as masker:
+        masked = masker.mask_fields(fields)
+        again = masker.mask_fields(masked)
+    for column, text in masked.items():
+        assert set(names(text)) <= set(names(again[column]))  # pseudonyms are left alone
+    back = unmasked(shared, masked)
+
+    def plain(value):
+        return "".join(filter(str.isalnum, json.dumps(value, ensure_ascii=False).casefold()))
+
+    assert plain(back) == plain(fields)
+
+
+def test_unknown_pseudonyms_stay_and_are_counted(tmp_path, masker):
+    strange = "[PERSON_0000000000] met [PHONE_zzzzzzzzzz]"
+    with Vault(tmp_path / "vault", KEY) as vault:
+        unmasker = Unmasker(vault)
+        assert unmasker.unmask_fields({"text": strange}) == {"text": strange}
+    assert unmasker.unknown == 2

@@ -1,1 +1,0 @@
-"""The rows of the demo's six tasks, made from sentence patterns and word lists."""
