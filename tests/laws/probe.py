@@ -32,7 +32,7 @@ class Probe(Engine):
         def recorded(pieces: Sequence[Piece]) -> Ran:
             ran = run(pieces)
             self.pieces.append(pieces)
-            for piece, logits in zip(ran.pieces, ran.logits, strict=True):
+            for piece, logits in zip(ran.pieces, ran.split(), strict=True):
                 sequence = piece.sequence
                 self.logits.setdefault(sequence.request.id, []).append(logits[0])
                 self.kv[sequence.request.id] = self._read(sequence, piece.stop)
@@ -43,9 +43,9 @@ class Probe(Engine):
     def _read(self, sequence: Running, length: int) -> Tensor:
         """Keys and values of a sequence, ``(2, layers, kv_heads, length, head_dim)``."""
         table = torch.tensor(sequence.blocks)
-        layers = range(len(self._memory.keys))
-        pairs = [self._memory.read(layer, table) for layer in layers]
-        return torch.stack([torch.stack(pair) for pair in pairs], dim=1)[:, :, :, :length]
+        layers = range(len(self._memory.layers))
+        known = torch.stack([self._memory.read(layer, table) for layer in layers])
+        return known[:, :length].permute(2, 0, 3, 1, 4)
 
     def finish(self, *requests: Request) -> dict[str, Completion]:
         """Submit ``requests`` together and run to the end, the books checked after every step."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import torch
 from safetensors.torch import save
 
 from pretune.adapters.method import Method, Weights
@@ -82,19 +81,9 @@ class Adapter:
                     f"{_few(sites)}"
                 )
             grouped[place][part] = value
-        _check_shapes(self.weights, self._expected(base))
+        _check_shapes(self.weights, self.method.saved(base.anatomy))
         self._check_effect()
         return grouped
-
-    def _expected(self, base: Base) -> Weights:
-        """What the method saves before training: the names and shapes that are right."""
-        generator = torch.Generator().manual_seed(0)
-        start = {
-            f"{site.name}.{part}": value
-            for site in self.method.sites(base.anatomy)
-            for part, value in self.method.start(site, generator).items()
-        }
-        return self.method.bake(base.anatomy, start)
 
     def _check_base(self, base: Base) -> None:
         if self.base_digest != base.digest:

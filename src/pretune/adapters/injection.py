@@ -6,14 +6,17 @@ With no routing in force every hook returns at once: decode is the untouched bas
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pretune.adapters.adapter import Adapter
-from pretune.adapters.method import Method
+from pretune.adapters.method import LowRank, Method
 from pretune.adapters.rows import Rows, rows_of
+from pretune.adapters.stacked import Stack, StackedRows, Updates, restacked
 from pretune.bases import Base
 from pretune.bases.anatomy import Site
 from pretune.core.errors import AdapterError
@@ -34,6 +37,10 @@ class Routing:
     virtual: Tensor
 
 
+_FEW = 4
+"""Rows up to which an adapter is computed together with others."""
+
+
 @dataclass(frozen=True, eq=False)
 class Mounted:
     """An adapter in a slot: its method, scope, and weights by site on the base's device."""
@@ -47,6 +54,35 @@ class Mounted:
         """The token sequence of a request of this adapter."""
         return lay_out(segments, self.scope, self.method.config.virtual_tokens)
 
+    @cached_property
+    def updates(self) -> Updates | None:
+        """Its low-rank updates by site, if it is such an adapter and nobody trains it."""
+        found: dict[str, LowRank] = {}
+        for site, weights in self.weights.items():
+            update = self.method.low_rank(weights)
+            if update is None or update.up.requires_grad:
+                return None
+            found[site] = update
+        return found
+
+
+class _Edit(Protocol):
+    """What becomes of a site's output."""
+
+    def edit(self, site: Site, x: Tensor, y: Tensor) -> Tensor:
+        """The output ``y (N, width_out)`` with the right rows changed; ``x`` is the input."""
+
+
+class _Alone(NamedTuple):
+    """One adapter on its rows."""
+
+    mounted: Mounted
+    rows: Rows
+
+    def edit(self, site: Site, x: Tensor, y: Tensor) -> Tensor:
+        weights = self.mounted.weights.get(site.name)
+        return y if weights is None else self.mounted.method.edit(site, weights, x, y, self.rows)
+
 
 class Injection:
     """All mounted adapters of one base. Not thread-safe: one forward pass at a time."""
@@ -56,7 +92,8 @@ class Injection:
         self._mounted: dict[str, Mounted] = {}
         self._hooks: dict[tuple[int, str], RemovableHandle] = {}
         self._routing: Routing | None = None
-        self._groups: list[tuple[Mounted, Rows]] = []
+        self._edits: Sequence[_Edit] = ()
+        self._stacks: list[Stack] = []
 
     def mount(self, name: str, adapter: Adapter) -> Mounted:
         """Put ``adapter`` into a free slot under ``name``.
@@ -94,7 +131,8 @@ class Injection:
         """Free the slot of ``name``; the last adapter to go takes every hook with it."""
         if name not in self._mounted:
             raise unknown("adapter", name, self._mounted)
-        del self._mounted[name]
+        slot = self._mounted.pop(name).slot
+        self._stacks = [stack for stack in self._stacks if slot not in stack.members]
         if not self._mounted:
             for handle in self._hooks.values():
                 handle.remove()
@@ -112,12 +150,32 @@ class Injection:
         With gradient checkpointing the backward pass belongs in the block too, as it runs the
         forward pass again.
         """
-        before = self._routing, self._groups
-        self._routing, self._groups = routing, self._group(routing)
+        with self._steered(routing, self._edits_of(routing)):
+            yield
+
+    @contextmanager
+    def _steered(self, routing: Routing, edits: Sequence[_Edit]) -> Iterator[None]:
+        before = self._routing, self._edits
+        self._routing, self._edits = routing, edits
         try:
             yield
         finally:
-            self._routing, self._groups = before
+            self._routing, self._edits = before
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the routing in force leaves every token to the base."""
+        return not self._edits
+
+    @property
+    def hooks(self) -> int:
+        """How many hooks it has on the base."""
+        return len(self._hooks)
+
+    @property
+    def stacked_bytes(self) -> int:
+        """Bytes of copies of adapters that the last routing has computed together."""
+        return sum(stack.bytes for stack in self._stacks)
 
     @contextmanager
     def narrowed(self, index: Tensor) -> Iterator[None]:
@@ -127,17 +185,39 @@ class Injection:
             return
         slots = self._routing.slots.flatten()[index.cpu()]
         virtual = self._routing.virtual.flatten()[index.cpu()]
-        with self.routed(Routing(slots, virtual)):
+        narrow = Routing(slots, virtual)
+        with self._steered(narrow, self._alone(narrow, slots.unique().tolist())):
             yield
 
-    def _group(self, routing: Routing) -> list[tuple[Mounted, Rows]]:
-        slots, virtual = routing.slots.flatten(), routing.virtual.flatten()
-        by_slot = {mounted.slot: mounted for mounted in self._mounted.values()}
+    def _edits_of(self, routing: Routing) -> list[_Edit]:
+        slots = routing.slots.flatten()
+        present, counts = (found.tolist() for found in slots.unique(return_counts=True))
+        few: dict[int, Updates] = {}
+        if not torch.is_grad_enabled():
+            by_slot = self._by_slot()
+            for slot, count in zip(present, counts, strict=True):
+                if slot != NO_SLOT and count <= _FEW and (updates := by_slot[slot].updates):
+                    few[slot] = updates
+        if len(few) < 2:
+            few = {}
+        self._stacks = restacked(self._stacks, few)
+        device = self.base.device
         return [
-            (by_slot[slot], rows_of(slots == slot, virtual, self.base.device))
-            for slot in slots.unique().tolist()
+            *self._alone(routing, [slot for slot in present if slot not in few]),
+            *(StackedRows(stack, slots, few, device) for stack in self._stacks),
+        ]
+
+    def _alone(self, routing: Routing, present: Sequence[int]) -> list[_Edit]:
+        slots, virtual = routing.slots.flatten(), routing.virtual.flatten()
+        by_slot = self._by_slot()
+        return [
+            _Alone(by_slot[slot], rows_of(slots == slot, virtual, self.base.device))
+            for slot in present
             if slot != NO_SLOT and by_slot[slot].weights
         ]
+
+    def _by_slot(self) -> dict[int, Mounted]:
+        return {mounted.slot: mounted for mounted in self._mounted.values()}
 
     def _hook(self, site: Site) -> None:
         key = (id(site.module), site.name)
@@ -146,16 +226,16 @@ class Injection:
 
     def _editor(self, site: Site) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
         def edit(_module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            if not self._groups:
+            if not self._edits:
                 return None
             # A method may run the site's own module: without adapters, these hooks included.
-            groups, self._groups = self._groups, []
+            edits, self._edits = self._edits, ()
             try:
-                return change(groups, args, output)
+                return change(edits, args, output)
             finally:
-                self._groups = groups
+                self._edits = edits
 
-        def change(groups: list[tuple[Mounted, Rows]], args: tuple[Any, ...], output: Any) -> Any:
+        def change(edits: Sequence[_Edit], args: tuple[Any, ...], output: Any) -> Any:
             out: Tensor = output[0] if isinstance(output, tuple) else output
             given: Tensor = args[0]
             if site.heads_first:
@@ -167,10 +247,8 @@ class Injection:
                 out = out.expand(batch, *out.shape[1:])
                 given = given.expand(batch, *given.shape[1:])
             y, x = out.flatten(0, axes - 1), given.flatten(0, axes - 1)
-            for mounted, rows in groups:
-                weights = mounted.weights.get(site.name)
-                if weights is not None:
-                    y = mounted.method.edit(site, weights, x, y, rows)
+            for one in edits:
+                y = one.edit(site, x, y)
             y = y.reshape(out.shape)
             if site.heads_first:
                 y = y.transpose(1, 2)

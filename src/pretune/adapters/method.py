@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,15 @@ C = TypeVar("C", bound=MethodConfig)
 
 Weights = dict[str, Tensor]
 """Weights of a whole adapter by ``site.part``, or of one site by ``part``."""
+
+
+class LowRank(NamedTuple):
+    """A linear layer's update ``scale * up @ down``: ``down (rank, width_in)``, ``up (width_out,
+    rank)``."""
+
+    down: Tensor
+    up: Tensor
+    scale: float
 
 
 class Method(ABC, Generic[C]):
@@ -53,6 +62,11 @@ class Method(ABC, Generic[C]):
         """The site's output ``y (N, width_out)`` with ``rows`` changed; ``x (N, width_in)`` is its
         input. ``y`` is not changed in place."""
 
+    def low_rank(self, weights: Mapping[str, Tensor]) -> LowRank | None:
+        """What :meth:`edit` adds at a linear layer, if it is of this kind and nothing else: many
+        such adapters on a few rows each are computed together."""
+        return None
+
     def initial(self, base: Base, text: str | None, seed: int) -> Weights:
         """Weights of a whole adapter on ``base`` before training; ``text`` is what methods that
         start from a text use. Deterministic in ``seed``."""
@@ -66,6 +80,21 @@ class Method(ABC, Generic[C]):
     def bake(self, anatomy: Anatomy, weights: Weights) -> Weights:
         """Weights to save: without what only training needs."""
         return weights
+
+    def blank(self, site: Site) -> Weights:
+        """Weights of ``site`` as :meth:`start` has them, but without numbers (on the device
+        ``meta``). A start that reads the base's own weights states their shapes here."""
+        with torch.device("meta"):
+            return self.start(site, torch.Generator())
+
+    def saved(self, anatomy: Anatomy) -> Weights:
+        """What an adapter on a base of this ``anatomy`` holds, without numbers."""
+        blank = {
+            f"{site.name}.{part}": value
+            for site in self.sites(anatomy)
+            for part, value in self.blank(site).items()
+        }
+        return self.bake(anatomy, blank)
 
     def rate_ratio(self, part: str) -> float:
         """Learning rate of ``part`` over the adapter's learning rate."""

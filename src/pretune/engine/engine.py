@@ -151,12 +151,13 @@ class Engine:
         ran = self._runner.run(pieces)
         for piece in pieces:
             self._scheduler.written(piece)
+        rows = ran.split()
         scored = [i for i, piece in enumerate(ran.pieces) if piece.scores]
-        outputs += [self._score(ran.pieces[i].sequence, ran.logits[i]) for i in scored]
+        outputs += [self._score(ran.pieces[i].sequence, rows[i]) for i in scored]
         drawing = [i for i, piece in enumerate(ran.pieces) if not piece.scores]
         if drawing:
             sequences = [ran.pieces[i].sequence for i in drawing]
-            logits = torch.cat([ran.logits[i] for i in drawing])
+            logits = torch.cat([rows[i] for i in drawing]) if scored else ran.logits
             chosen = choose(logits, sequences)
             outputs += [self._take(s, one) for s, one in zip(sequences, chosen, strict=True)]
         return outputs

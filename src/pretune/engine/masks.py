@@ -25,11 +25,12 @@ def attention_masks(base: Base, allowed: Tensor, positions: Tensor) -> Any:
         return masks
     dtype: torch.dtype = base.model.dtype
     if isinstance(masks, dict):
-        return {kind: _additive(mask, dtype) for kind, mask in masks.items()}
-    return _additive(masks, dtype)
+        return {kind: additive(mask, dtype) for kind, mask in masks.items()}
+    return additive(masks, dtype)
 
 
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Zero where ``mask`` is true, the lowest number of ``dtype`` elsewhere."""
     lowest = torch.finfo(dtype).min
     return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, lowest)
 

@@ -7,7 +7,7 @@ to know which of them belong together.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -16,12 +16,14 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from pretune.bases import Base
+from pretune.engine.masks import additive
 
 _NAME = "pretune_paged"
 
 
 class KVBlocks:
-    """The device memory of all blocks: per layer keys and values ``(kv_heads, blocks + 1, B, d)``.
+    """The device memory of all blocks: per layer ``(blocks + 1, B, 2, kv_heads, d)``, keys and
+    values of a token side by side, so that a block is read and a token written in one piece.
 
     The last block, :attr:`blank`, is never written: it stands where a table is padded. It and the
     unwritten part of any block are zeros, not whatever memory held: attention weighs what a
@@ -31,42 +33,46 @@ class KVBlocks:
     def __init__(self, base: Base, blocks: int, block: int) -> None:
         anatomy = base.anatomy
         self.blank = blocks
-        shape = (anatomy.kv_heads, blocks + 1, block, anatomy.head_dim)
-        self.keys, self.values = (
-            [
-                torch.zeros(shape, dtype=base.model.dtype, device=base.device)
-                for _ in range(anatomy.layers)
-            ]
-            for _ in range(2)
-        )
+        shape = (blocks + 1, block, 2, anatomy.kv_heads, anatomy.head_dim)
+        self.layers = [
+            torch.zeros(shape, dtype=base.model.dtype, device=base.device)
+            for _ in range(anatomy.layers)
+        ]
 
     def clear(self, blocks: list[int]) -> None:
         """Zero ``blocks`` that another sequence may have written."""
-        index = torch.tensor(blocks, device=self.keys[0].device)
-        for pool in (*self.keys, *self.values):
-            pool.index_fill_(1, index, 0)
+        index = torch.tensor(blocks, device=self.layers[0].device)
+        for pool in self.layers:
+            pool.index_fill_(0, index, 0)
 
-    def write(self, layer: int, keys: Tensor, values: Tensor, places: Tensor) -> None:
-        """Put ``keys`` and ``values (kv_heads, N, d)`` at the flat token ``places (N,)``."""
-        for pool, new in ((self.keys[layer], keys), (self.values[layer], values)):
-            pool.flatten(1, 2).index_copy_(1, places, new.to(pool.dtype))
+    def write(self, layer: int, new: Tensor, places: Tensor) -> None:
+        """Put keys and values ``new (N, 2, kv_heads, d)`` at the flat token ``places (N,)``."""
+        pool = self.layers[layer]
+        pool.flatten(0, 1).index_copy_(0, places, new.to(pool.dtype))
 
-    def read(self, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values ``(kv_heads, n * B, d)`` of the blocks ``table (n,)``, in a copy."""
-        keys, values = (
-            pool[layer].index_select(1, table).flatten(1, 2) for pool in (self.keys, self.values)
-        )
-        return keys, values
+    def read(self, layer: int, table: Tensor) -> Tensor:
+        """Keys and values ``(n * B, 2, kv_heads, d)`` of the blocks ``table (n,)``, in a copy."""
+        return self.layers[layer].index_select(0, table).flatten(0, 1)
 
 
 class Group(NamedTuple):
-    """Sequences with one token each, rows ``first`` to ``first + len(lengths)`` of the step; their
-    blocks are ``table (n * blocks,)``, padded to the same number, and ``lengths (n,)`` count the
-    tokens that each sees."""
+    """Sequences with one token each, rows ``first`` to ``last`` of the step; their blocks are
+    ``table (n * blocks,)``, padded to the same number, and ``lengths (n,)`` count the tokens that
+    each sees, out of ``room``."""
 
     first: int
+    last: int
     table: Tensor
     lengths: Tensor
+    room: int
+
+    def sees(self, window: int | None) -> Tensor:
+        """Which tokens each row sees, ``(n, room)``."""
+        places = torch.arange(self.room, device=self.lengths.device)
+        seen = places < self.lengths[:, None]
+        if window is not None:
+            seen &= places >= self.lengths[:, None] - window
+        return seen
 
 
 class Span(NamedTuple):
@@ -81,6 +87,44 @@ class Span(NamedTuple):
     tree: Tensor | None
     positions: Tensor
 
+    def sees(self, window: int | None) -> Tensor:
+        """Which of the sequence's tokens each row sees, ``(rows, tokens)``."""
+        rows, device = self.last - self.first, self.positions.device
+        total = self.start + rows
+        nodes = 0 if self.tree is None else len(self.tree)
+        place = torch.arange(total, device=device)
+        seen = place <= place[self.start :, None]
+        position = place
+        if self.tree is not None and nodes:
+            seen[rows - nodes :, total - nodes :] = self.tree
+            position = torch.cat([place[: total - nodes], self.positions[rows - nodes :]])
+        if window is not None:
+            seen &= position > self.positions[:, None] - window
+        return seen
+
+
+class Score(NamedTuple):
+    """Scaled dot products, capped where a family caps them."""
+
+    scaling: float | None = None
+    softcap: float | None = None
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """``(..., rows, d)`` by ``(..., tokens, d)``; ``mask`` is added to the scores. Without:
+        each row sees up to itself."""
+        if self.softcap is None:
+            return F.scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, is_causal=mask is None, scale=self.scaling
+            )
+        scale = self.scaling or query.shape[-1] ** -0.5
+        scores = query @ key.transpose(-1, -2) * scale
+        scores = torch.tanh(scores / self.softcap) * self.softcap
+        if mask is None:
+            square = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+            mask = additive(square.tril(), scores.dtype)
+        shares = (scores + mask).softmax(-1, dtype=torch.float32)
+        return shares.to(value.dtype) @ value
+
 
 @dataclass(frozen=True, eq=False)
 class Paged:
@@ -90,6 +134,43 @@ class Paged:
     places: Tensor
     groups: tuple[Group, ...]
     spans: tuple[Span, ...]
+    _masks: dict[tuple[int, int | None], Tensor] = field(default_factory=dict)
+
+    def attend(
+        self, layer: int, query: Tensor, new: Tensor, score: Score, window: int | None
+    ) -> Tensor:
+        """Write the keys and values ``new (N, 2, kv_heads, d)`` of the step's rows, and mix what
+        their queries see: ``query (N, kv_heads, heads of one key head, d)``, and so the result."""
+        self.blocks.write(layer, new, self.places)
+        mixed = torch.empty_like(query, memory_format=torch.contiguous_format)
+        for group in self.groups:
+            own = slice(group.first, group.last)
+            # (sequences, tokens, keys or values, kv_heads, d)
+            known = self.blocks.read(layer, group.table).unflatten(0, (-1, group.room))
+            keys, values = known.permute(2, 0, 3, 1, 4)
+            mask = self._mask(group, window, query.dtype)[:, None, None]
+            mixed[own] = score(query[own], keys, values, mask)
+        for span in self.spans:
+            own = slice(span.first, span.last)
+            mask = None
+            if span.start == 0 and span.tree is None and window is None:
+                known = new[own]
+            else:
+                mask = self._mask(span, window, query.dtype)
+                known = self.blocks.read(layer, span.table)[: mask.shape[1]]
+            keys, values = known.permute(1, 2, 0, 3)[:, :, None].expand(
+                -1, -1, query.shape[2], -1, -1
+            )
+            found = score(query[own].permute(1, 2, 0, 3), keys, values, mask)
+            mixed[own] = found.permute(2, 0, 1, 3)
+        return mixed
+
+    def _mask(self, part: Group | Span, window: int | None, dtype: torch.dtype) -> Tensor:
+        """What is added to the scores; made once for all layers with this window."""
+        key = part.first, window
+        if key not in self._masks:
+            self._masks[key] = additive(part.sees(window), dtype)
+        return self._masks[key]
 
 
 @contextmanager
@@ -119,81 +200,12 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """``query (1, heads, N, d)``, ``key`` and ``value (1, kv_heads, N, d)`` of a step's rows to
     their mixed values ``(1, N, heads, d)``."""
-    layer = module.layer_idx
-    paged.blocks.write(layer, key[0], value[0], paged.places)
-    kv_heads, rows, width = key.shape[1:]
     # The query heads of one key head stand together; they are rows of one product.
-    queries = query[0].unflatten(0, (kv_heads, -1))
-    mixed = query.new_empty(rows, kv_heads, queries.shape[1], width)
-    score = _Score(scaling, softcap)
-    for group in paged.groups:
-        count = len(group.lengths)
-        own = slice(group.first, group.first + count)
-        keys, values = (
-            read.unflatten(1, (count, -1)) for read in paged.blocks.read(layer, group.table)
-        )
-        places = torch.arange(keys.shape[2], device=keys.device)
-        seen = places < group.lengths[:, None]
-        if sliding_window is not None:
-            seen &= places >= group.lengths[:, None] - sliding_window
-        # (kv_heads, sequences, heads of one key head, d)
-        found = score(queries[:, :, own].transpose(1, 2), keys, values, seen[None, :, None])
-        mixed[own] = found.transpose(0, 1)
-    for span in paged.spans:
-        own = slice(span.first, span.last)
-        sees: Tensor | None = None
-        if span.start == 0 and span.tree is None and sliding_window is None:
-            keys, values = key[0, :, own], value[0, :, own]
-        else:
-            keys, values = paged.blocks.read(layer, span.table)
-            sees = _visible(span, sliding_window)
-            keys, values = keys[:, : sees.shape[1]], values[:, : sees.shape[1]]
-        heads = queries.shape[1]
-        found = score(
-            queries[:, :, own],
-            keys[:, None].expand(-1, heads, -1, -1),
-            values[:, None].expand(-1, heads, -1, -1),
-            sees,
-        )
-        mixed[own] = found.permute(2, 0, 1, 3)
+    queries = query[0].transpose(0, 1).unflatten(1, (key.shape[1], -1))
+    new = torch.cat([key, value]).permute(2, 0, 1, 3)
+    score = Score(scaling, softcap)
+    mixed = paged.attend(module.layer_idx, queries, new, score, sliding_window)
     return mixed.flatten(1, 2)[None], None
-
-
-def _visible(span: Span, window: int | None) -> Tensor:
-    """Which of the sequence's tokens each row of ``span`` sees, ``(rows, tokens)``."""
-    rows, device = span.last - span.first, span.positions.device
-    total = span.start + rows
-    nodes = 0 if span.tree is None else len(span.tree)
-    place = torch.arange(total, device=device)
-    sees = place <= place[span.start :, None]
-    position = place
-    if span.tree is not None and nodes:
-        sees[rows - nodes :, total - nodes :] = span.tree
-        position = torch.cat([place[: total - nodes], span.positions[rows - nodes :]])
-    if window is not None:
-        sees &= position > span.positions[:, None] - window
-    return sees
-
-
-class _Score(NamedTuple):
-    """Scaled dot products, capped where a family caps them."""
-
-    scaling: float | None
-    softcap: float | None
-
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, sees: Tensor | None) -> Tensor:
-        """``(..., rows, d)`` by ``(..., tokens, d)``; no ``sees``: each row sees up to itself."""
-        if self.softcap is None:
-            return F.scaled_dot_product_attention(
-                query, key, value, attn_mask=sees, is_causal=sees is None, scale=self.scaling
-            )
-        scale = self.scaling or query.shape[-1] ** -0.5
-        scores = query @ key.transpose(-1, -2) * scale
-        scores = torch.tanh(scores / self.softcap) * self.softcap
-        if sees is None:
-            sees = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        shares = scores.masked_fill(~sees, -torch.inf).softmax(-1, dtype=torch.float32)
-        return shares.to(value.dtype) @ value
 
 
 AttentionInterface.register(_NAME, _attend)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pretune.adapters.injection import NO_SLOT, Injection, Routing
+from pretune.engine.fused import fused_decoder
 from pretune.engine.paged import Group, KVBlocks, Paged, Span, paged_attention
 from pretune.engine.scheduler import Piece
 from pretune.engine.slots import Slots
@@ -14,11 +15,16 @@ from pretune.engine.trie import OptionTrie
 
 
 class Ran(NamedTuple):
-    """Logits ``(n, vocabulary)`` after the pieces that end their sequence's tokens: one row each,
-    for a scoring one as many as its prompt's end and its nodes; ``pieces`` has their order."""
+    """Logits ``(rows, vocabulary)`` after the pieces that end their sequence's tokens, in their
+    order: ``sizes`` rows each, one, or for a scoring one its prompt's end and its nodes."""
 
     pieces: list[Piece]
-    logits: list[Tensor]
+    logits: Tensor
+    sizes: list[int]
+
+    def split(self) -> tuple[Tensor, ...]:
+        """The logits of each piece."""
+        return self.logits.split(self.sizes) if self.sizes else ()
 
 
 class Runner:
@@ -29,6 +35,7 @@ class Runner:
         self._slots = slots
         self._blocks = blocks
         self._block = block
+        self._fused = fused_decoder(injection.base)
 
     @torch.no_grad()
     def run(self, pieces: Sequence[Piece]) -> Ran:
@@ -41,18 +48,28 @@ class Runner:
         ids = torch.tensor([self._ids(ordered)], device=device)
         positions = torch.tensor([self._positions(ordered)], device=device)
         paged = self._paged(ordered, firsts, positions[0])
-        ending = [i for i, p in enumerate(ordered) if p.stop == len(p.sequence.ids)]
-        with paged_attention(base), self._injection.routed(self._routing(ordered)):
-            hidden = base.backbone(
-                ids, position_ids=positions, use_cache=False, paged=paged
-            ).last_hidden_state[0]
-            rows, sizes = self._wanted(ordered, firsts, ending)
+        with self._injection.routed(self._routing(ordered)):
+            hidden = self._hidden(ids, positions, paged)
+            ending = [i for i, p in enumerate(ordered) if p.stop == len(p.sequence.ids)]
             if not ending:
-                return Ran([], [])
+                return Ran([], hidden, [])
+            rows, sizes = self._wanted(ordered, firsts, ending)
             index = torch.tensor(rows, device=device)
             with self._injection.narrowed(index):
                 logits = base.head(hidden[index])
-        return Ran([ordered[i] for i in ending], list(logits.split(sizes)))
+        return Ran([ordered[i] for i in ending], logits, sizes)
+
+    def _hidden(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor:
+        """Last hidden states ``(N, hidden)`` under the routing in force."""
+        base, fused = self._injection.base, self._fused
+        only_base = self._injection.is_idle and not paged.spans
+        if fused is not None and only_base and fused.hooks == self._injection.hooks:
+            return fused(ids[0], positions[0], paged)
+        with paged_attention(base):
+            hidden: Tensor = base.backbone(
+                ids, position_ids=positions, use_cache=False, paged=paged
+            ).last_hidden_state[0]
+        return hidden
 
     def _ordered(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Single tokens first, by the number of blocks they see, so that near ones form a group;
@@ -141,8 +158,10 @@ class Runner:
             ]
             yield Group(
                 start,
+                stop,
                 torch.tensor(table, device=device).flatten(),
                 torch.tensor([piece.stop for piece in own], device=device),
+                width * self._block,
             )
             start = stop
 

@@ -51,7 +51,7 @@ class Slots:
     @property
     def bytes(self) -> int:
         """Bytes of adapters that somebody holds on the device; zero in pure decode."""
-        return sum(
+        return self._injection.stacked_bytes + sum(
             value.nbytes
             for name, holders in self._holders.items()
             if holders

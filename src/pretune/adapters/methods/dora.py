@@ -35,6 +35,15 @@ class Dora(Method[DoraConfig]):
             "magnitude": matrix_of(site.module).float().norm(dim=1).cpu(),
         }
 
+    def blank(self, site: Site) -> Weights:
+        """Without a look at the base's rows."""
+        rank = self.config.rank
+        return {
+            "A": torch.empty(rank, site.width_in, device="meta"),
+            "B": torch.empty(site.width_out, rank, device="meta"),
+            "magnitude": torch.empty(site.width_out, device="meta"),
+        }
+
     def _factor(self, site: Site, weights: Mapping[str, Tensor]) -> Tensor:
         """``m / |W + scale * B A|`` per output, ``(width_out,)``."""
         with torch.no_grad():

@@ -30,6 +30,11 @@ class Full(Method[FullConfig]):
         own = site.module.named_parameters(recurse=False)
         return {part: value.detach().float().cpu().clone() for part, value in own}
 
+    def blank(self, site: Site) -> Weights:
+        """Without a copy."""
+        own = site.module.named_parameters(recurse=False)
+        return {part: torch.empty(value.shape, device="meta") for part, value in own}
+
     def edit(
         self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows
     ) -> Tensor:

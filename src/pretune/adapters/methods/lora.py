@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pretune.adapters.method import Method, Weights, kaiming
+from pretune.adapters.method import LowRank, Method, Weights, kaiming
 from pretune.adapters.rows import Rows
 from pretune.bases.anatomy import Anatomy, Site
 from pretune.spec.methods import LoraConfig
@@ -35,6 +35,10 @@ class Lora(Method[LoraConfig]):
         """Two products; the scale meets the narrow one."""
         h = rows.take(x) @ weights["A"].to(x.dtype).t() * self.config.scale
         return rows.add_product(y, h, weights["B"].to(y.dtype))
+
+    def low_rank(self, weights: Mapping[str, Tensor]) -> LowRank:
+        """All that LoRA is."""
+        return LowRank(weights["A"], weights["B"], self.config.scale)
 
     def rate_ratio(self, part: str) -> float:
         """LoRA+ (arXiv 2402.12354): B learns faster than A."""

@@ -25,6 +25,10 @@ class PromptTuning(Method[PromptTuningConfig]):
         std = float(site.module.weight.float().std())  # type: ignore[operator]
         return {"soft": gaussian(generator, self.config.length, site.width_out, std=std)}
 
+    def blank(self, site: Site) -> Weights:
+        """Without a look at the base's embeddings."""
+        return {"soft": torch.empty(self.config.length, site.width_out, device="meta")}
+
     def initial(self, base: Base, text: str | None, seed: int) -> Weights:
         """Embeddings of a text's tokens (repeated to length), of sampled vocabulary, or noise."""
         if self.config.start == "random":

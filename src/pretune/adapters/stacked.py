@@ -1,0 +1,111 @@
+"""Many low-rank adapters on a few rows each: one batched product for all of them.
+
+That is decode with scope ``all``, where each adapter has a row or two and the number of products is
+what a step costs. In prefill an adapter has a run of rows, and is served better alone.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from pretune.adapters.method import LowRank
+from pretune.bases.anatomy import Site
+
+Updates = Mapping[str, LowRank]
+"""An adapter's low-rank updates by site."""
+
+_MOST_STACKS = 4
+"""Stacks of like adapters beyond which they are put together anew: each costs its own products."""
+
+
+class Stack:
+    """Updates of the slots ``members``, of one shape, side by side; a copy, made when a site is
+    first asked for: ``down (n, rank, width_in)`` and ``up (n, rank, width_out)`` with the scale."""
+
+    def __init__(self, members: Mapping[int, Updates]) -> None:
+        self.members = dict(members)
+        self._sites: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def __contains__(self, site: str) -> bool:
+        return all(site in updates for updates in self.members.values())
+
+    def at(self, site: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """``down`` and ``up`` of one site."""
+        if site not in self._sites:
+            own = [updates[site] for updates in self.members.values()]
+            down = torch.stack([one.down for one in own])
+            up = torch.stack([one.up.t() * one.scale for one in own])
+            self._sites[site] = down.to(dtype), up.to(dtype)
+        return self._sites[site]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the copies."""
+        return sum(value.nbytes for pair in self._sites.values() for value in pair)
+
+
+class StackedRows:
+    """Which rows of a step belong to which member of a stack; every member has the same number of
+    places, ``(n, most)``, of which some may stay empty."""
+
+    def __init__(
+        self, stack: Stack, slots: Tensor, wanted: Collection[int], device: torch.device
+    ) -> None:
+        """``slots (N,)`` of the step's rows, on the CPU; members not ``wanted`` get none."""
+        self._stack = stack
+        nothing = torch.zeros(0, dtype=torch.long)
+        rows = [
+            (slots == slot).nonzero().flatten() if slot in wanted else nothing
+            for slot in stack.members
+        ]
+        self._most = max(map(len, rows))
+        places = torch.zeros(len(rows), self._most, dtype=torch.long)
+        filled = torch.zeros_like(places, dtype=torch.bool)
+        for i, own in enumerate(rows):
+            places[i, : len(own)] = own
+            filled[i, : len(own)] = True
+        self._places = places.flatten().to(device)
+        self._filled = None if bool(filled.all()) else filled.flatten().nonzero()[:, 0].to(device)
+        self._rows = torch.cat(rows).to(device)
+
+    def edit(self, site: Site, x: Tensor, y: Tensor) -> Tensor:
+        """The site's output ``y (N, width_out)`` changed in place, by its input ``x``."""
+        if site.name not in self._stack:
+            return y
+        down, up = self._stack.at(site.name, y.dtype)
+        given = x.index_select(0, self._places).unflatten(0, (-1, self._most))
+        delta = torch.bmm(torch.bmm(given, down.transpose(1, 2)), up).flatten(0, 1)
+        if self._filled is not None:
+            delta = delta.index_select(0, self._filled)
+        return y.index_add_(0, self._rows, delta)
+
+
+def restacked(stacks: Sequence[Stack], wanted: Mapping[int, Updates]) -> list[Stack]:
+    """Stacks that hold every slot of ``wanted``. Those of ``stacks`` are kept where they can be: of
+    requests that come and go, a step should not copy all adapters for one."""
+    kept = [stack for stack in stacks if _serves(stack, wanted)]
+    known = {slot for stack in kept for slot in stack.members}
+    new = _alike({slot: one for slot, one in wanted.items() if slot not in known})
+    if new and len(kept) + len(new) > max(_MOST_STACKS, len(_alike(wanted))):
+        return _alike(wanted)
+    return kept + new
+
+
+def _serves(stack: Stack, wanted: Mapping[int, Updates]) -> bool:
+    """At least half of its members are wanted, as they are."""
+    found = sum(wanted.get(slot) is updates for slot, updates in stack.members.items())
+    changed = any(
+        slot in wanted and wanted[slot] is not updates for slot, updates in stack.members.items()
+    )
+    return found >= ceil(len(stack.members) / 2) and not changed
+
+
+def _alike(wanted: Mapping[int, Updates]) -> list[Stack]:
+    """One stack for each set of shapes."""
+    by_shapes: dict[tuple[object, ...], dict[int, Updates]] = {}
+    for slot, updates in sorted(wanted.items()):
+        shapes = tuple((site, one.down.shape, one.up.shape) for site, one in updates.items())
+        by_shapes.setdefault(shapes, {})[slot] = updates
+    return [Stack(members) for members in by_shapes.values()]

@@ -1,0 +1,199 @@
+"""Decode in few, large products: what the model's own code does, for blocks of Llama's shape.
+
+A step of pure decode is bound by reading the weights once; what lies between the products should
+not add to it. Query, key and value are one product here, so are gate and up, and rotary tables,
+masks and block tables are made once for all layers. Every other step, and every other family, runs
+on the model's own code (``engine/paged.py``), with the same results.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pretune.bases import Base
+from pretune.engine.paged import Paged, Score
+
+_FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
+
+
+class _Norm(NamedTuple):
+    """Root mean square norm, rounded where ``transformers`` rounds."""
+
+    weight: Tensor
+    epsilon: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.epsilon)
+        return (wide * scale).to(x.dtype) * self.weight
+
+    @classmethod
+    def of(cls, module: Any) -> "_Norm":
+        return cls(module.weight, module.variance_epsilon)
+
+
+class _Linear(NamedTuple):
+    weight: Tensor
+    bias: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    @classmethod
+    def of(cls, *modules: Any) -> "_Linear":
+        """``modules`` with one input as one product."""
+        biases = [module.bias for module in modules]
+        bias = None if biases[0] is None else _stacked(biases)
+        return cls(_stacked([module.weight for module in modules]), bias)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    before: _Norm
+    qkv: _Linear
+    heads: _Norm | None
+    """Of queries and keys by head, their weights ``(heads + kv_heads, d)``."""
+    score: Score
+    window: int | None
+    out: _Linear
+    between: _Norm
+    gate_up: _Linear
+    activation: Callable[[Tensor], Tensor]
+    down: _Linear
+
+
+class FusedDecoder:
+    """The blocks of one base, ready for steps in which no adapter acts.
+
+    Fused weights are no second copy: the base's own parameters become views of them.
+    """
+
+    def __init__(self, base: Base) -> None:
+        """Only for a base that :func:`fused_decoder` has looked at."""
+        anatomy, backbone = base.anatomy, base.model.base_model
+        self._queries, self._keys = anatomy.heads, anatomy.kv_heads
+        self._width = anatomy.head_dim
+        self._backbone = backbone
+        self._blocks = [_block(block, anatomy.heads, anatomy.kv_heads) for block in backbone.layers]
+        self._norm = _Norm.of(backbone.norm)
+        self._modules = list(base.model.modules())
+
+    @property
+    def hooks(self) -> int:
+        """Hooks on the base's modules, which are not heard here: whose they are is to be known."""
+        return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in self._modules)
+
+    def __call__(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor:
+        """Last hidden states ``(N, hidden)`` of the tokens ``ids (N,)`` at ``positions (N,)``, one
+        a sequence, whose keys and values are written."""
+        x: Tensor = self._backbone.embed_tokens(ids)
+        cos, sin = self._backbone.rotary_emb(x, positions[None])
+        cos, sin = cos[0][:, None], sin[0][:, None]
+        low, high = sin.chunk(2, -1)
+        sin = torch.cat([-low, high], -1)
+        for layer, block in enumerate(self._blocks):
+            x = x + block.out(self._attention(layer, block, x, cos, sin, paged))
+            gate, up = block.gate_up(block.between(x)).chunk(2, -1)
+            x = x + block.down(block.activation(gate) * up)
+        return self._norm(x)
+
+    def _attention(
+        self, layer: int, block: _Block, x: Tensor, cos: Tensor, sin: Tensor, paged: Paged
+    ) -> Tensor:
+        # (N, heads + 2 kv_heads, d): queries, keys, values
+        heads = block.qkv(block.before(x)).unflatten(-1, (-1, self._width))
+        turned = heads[:, : -self._keys]
+        if block.heads is not None:
+            turned = block.heads(turned)
+        # Half of each head's numbers change places with the other half, one of them negated.
+        swapped = turned.roll(self._width // 2, -1)
+        turned = turned * cos + swapped * sin
+        query, key = turned.split([self._queries, self._keys], 1)
+        new = torch.stack([key, heads[:, -self._keys :]], 1)
+        query = query.unflatten(1, (self._keys, -1))
+        return paged.attend(layer, query, new, block.score, block.window).flatten(1)
+
+
+def fused_decoder(base: Base) -> FusedDecoder | None:
+    """A decoder for ``base`` if its modules are exactly of the known shape, else ``None``."""
+    return FusedDecoder(base) if _is_known(base) else None
+
+
+def _is_known(base: Base) -> bool:
+    model = base.model
+    name = type(model).__name__.removesuffix("ForCausalLM")
+    if name not in _FAMILIES or not type(model).__module__.startswith("transformers.models."):
+        return False
+    if any("forward" in vars(module) for module in model.modules()):
+        return False  # wrapped from outside
+    backbone = model.base_model
+    kinds = {type(module).__name__ for module in backbone.modules()}
+    own = {"Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding"}
+    plain = {"Embedding", "ModuleList", "Linear", type(backbone.layers[0].mlp.act_fn).__name__}
+    if kinds != plain | {name + kind for kind in own}:
+        return False
+    linears = [site.module for site in base.anatomy.linears]
+    if any(type(linear) is not nn.Linear for linear in linears):
+        return False  # quantised, or an adapter of another library
+    if 2 * backbone.rotary_emb.inv_freq.numel() != base.anatomy.head_dim:
+        return False  # turns a part of each head
+    return all(_biased_alike(block) for block in backbone.layers)
+
+
+def _biased_alike(block: Any) -> bool:
+    attention, mlp = block.self_attn, block.mlp
+    fused = (attention.q_proj, attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj)
+    return all(len({linear.bias is None for linear in linears}) == 1 for linears in fused)
+
+
+def _block(block: Any, heads: int, kv_heads: int) -> _Block:
+    attention, mlp = block.self_attn, block.mlp
+    norm = None
+    if hasattr(attention, "q_norm"):
+        queries, keys = attention.q_norm, attention.k_norm
+        rows = [queries.weight.expand(heads, -1), keys.weight.expand(kv_heads, -1)]
+        norm = _Norm(torch.cat(rows), queries.variance_epsilon)
+    # Mistral keeps its window in the configuration, Llama has none.
+    window = getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None))
+    return _Block(
+        before=_Norm.of(block.input_layernorm),
+        qkv=_Linear.of(attention.q_proj, attention.k_proj, attention.v_proj),
+        heads=norm,
+        score=Score(attention.scaling),
+        window=window,
+        out=_Linear.of(attention.o_proj),
+        between=_Norm.of(block.post_attention_layernorm),
+        gate_up=_Linear.of(mlp.gate_proj, mlp.up_proj),
+        activation=mlp.act_fn,
+        down=_Linear.of(mlp.down_proj),
+    )
+
+
+def _stacked(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """The rows of ``parameters`` below one another, in memory that they are views of: nothing is
+    kept twice, and who changes one in place changes the other."""
+    sizes = [len(one) for one in parameters]
+    first = parameters[0].data
+    shape = sum(sizes), *first.shape[1:]
+    if _adjacent([one.data for one in parameters]):
+        return first.as_strided(shape, first.stride())
+    whole = torch.cat([one.data for one in parameters])
+    for one, rows in zip(parameters, whole.split(sizes), strict=True):
+        one.data = rows
+    return whole
+
+
+def _adjacent(tensors: Sequence[Tensor]) -> bool:
+    """Whether they stand one behind the other in one storage already."""
+    storage = tensors[0].untyped_storage().data_ptr()
+    place = tensors[0].storage_offset()
+    for one in tensors:
+        known = one.is_contiguous() and one.untyped_storage().data_ptr() == storage
+        if not known or one.storage_offset() != place:
+            return False
+        place += one.numel()
+    return True
