@@ -41,7 +41,7 @@ def load(seconds: float, rate: float, base: str, seed: int) -> dict[str, Any]:
             before = server.held()
             traffic = Traffic(server.url, questions, seed)
             asyncio.run(traffic.run(seconds, rate))
-            counts, after = server.idle(), server.held()
+            counts, after = server.idle(), server.settled(before)
             healthy = httpx.get(f"{server.url}/health").status_code == 200
         finally:
             gone = server.stop()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,14 +63,19 @@ class Server:
 
     def idle(self) -> dict[str, float]:
         """The gauges, once nothing is under way, or after :data:`IDLE_SECONDS`."""
-        end = time.monotonic() + IDLE_SECONDS
-        while True:
-            counts = self.counts()
-            busy = counts["requests_waiting"] + counts["requests_running"]
-            if not busy or time.monotonic() > end:
-                time.sleep(0.5)  # closed connections are noticed
-                return self.counts()
-            time.sleep(0.1)
+        _until(lambda: not self._busy())
+        time.sleep(1)  # connections of clients that left are closed by then
+        return self.counts()
+
+    def _busy(self) -> float:
+        counts = self.counts()
+        return counts["requests_waiting"] + counts["requests_running"]
+
+    def settled(self, before: Held) -> Held:
+        """What it holds once that is no more than ``before``, or after :data:`IDLE_SECONDS`: it may
+        take a moment to notice that clients have gone."""
+        _until(lambda: self.held().files <= before.files and self.held().threads <= before.threads)
+        return self.held()
 
     def held(self) -> Held:
         """From the system's books."""
@@ -88,6 +94,12 @@ class Server:
             self.process.kill()
             self._log.close()
         return time.monotonic() - began
+
+
+def _until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + IDLE_SECONDS
+    while not done() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def left_over(counts: dict[str, float], before: Held, after: Held) -> list[str]:

@@ -76,10 +76,10 @@ def test_lanes_take_turns_in_an_order_that_turns_round(clock):
         name: Lane(Scripted(name, clock, seconds, log), requests(2, 4))
         for name, seconds in (("a", 1.0), ("b", 3.0))
     }
-    times, beside = race(lanes, lambda: log.append("-"))
+    times, beside = race(lanes, {"other": lambda: log.append("-")})
     # Two steps admit, three more decode both or the one that came later.
     assert "".join(log) == "abba-ab-ba-ab"
-    assert len(beside) == 3
+    assert len(beside["other"]) == 3
     a, b = times["a"], times["b"]
     assert (a.prefill, b.prefill) == (2.0, 6.0)
     assert (a.steps, b.steps) == ([1.0] * 2, [3.0] * 2)  # the last step has one request only

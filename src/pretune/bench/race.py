@@ -65,22 +65,27 @@ class _Runner:
             self.times.held = max(self.times.held, self.engine.stats().adapter_bytes_held)
 
 
+Beside = Mapping[str, Callable[[], object]]
+"""Other work, by name."""
+
+
 def race(
-    lanes: Mapping[str, Lane], beside: Callable[[], object] | None = None
-) -> tuple[dict[str, Times], list[float]]:
+    lanes: Mapping[str, Lane], beside: Beside | None = None
+) -> tuple[dict[str, Times], dict[str, list[float]]]:
     """Run all lanes to their end, one step of each in turn, in an order that turns round.
 
-    ``beside`` runs once a turn while all lanes decode; its seconds come second.
+    What is ``beside`` runs once a turn while all lanes decode; its seconds come second.
     """
     runners = {name: _Runner(lane) for name, lane in lanes.items()}
-    others: list[float] = []
+    others: dict[str, list[float]] = {name: [] for name in beside or ()}
     gc.collect()
     order = list(runners.values())
     while any(runner.engine.busy for runner in order):
-        if beside is not None and all(runner.decodes for runner in order):
-            began = time.perf_counter()
-            beside()
-            others.append(time.perf_counter() - began)
+        if beside and all(runner.decodes for runner in order):
+            for name, work in beside.items():
+                began = time.perf_counter()
+                work()
+                others[name].append(time.perf_counter() - began)
         for runner in order:
             if runner.engine.busy:
                 runner.step()

@@ -25,6 +25,9 @@ from pretune.spec.methods import LoraConfig
 TOKENS_PER_STEP = 4096
 """So that the prompts of a whole batch are one step, here as in the peers."""
 
+WARM_PROMPT = 8
+"""Tokens of a prompt whose run only brings adapters into their slots and chooses kernels."""
+
 DISTINCT = 32
 """Adapters whose weights differ; any more names share them, each in a slot of its own."""
 
@@ -39,7 +42,8 @@ class Stand:
 
     @cached_property
     def twin(self) -> Base:
-        """The same base in other memory: no adapter's hooks were ever on it."""
+        """The same base in other memory. Engines that are compared have a base each: with another
+        engine's hooks on it, a base's decode is not the fused one."""
         model = copy.deepcopy(self.base.model)
         return replace(self.base, model=model, anatomy=dissect(model))
 

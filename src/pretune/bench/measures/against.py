@@ -8,11 +8,8 @@ from pretune.bench.figures import Figure, milliseconds
 from pretune.bench.measures.measure import Tell
 from pretune.bench.peers.process import Peer
 from pretune.bench.race import Lane, Times, race
-from pretune.bench.stand import Stand
+from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.engine.engine import Engine
-
-WARM_PROMPT = 8
-"""Tokens of a prompt whose run only loads adapters and chooses kernels."""
 
 
 class Round(NamedTuple):

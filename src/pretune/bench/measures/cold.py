@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter, save_adapter
+from pretune.bases import Base
 from pretune.bench.figures import Figure
 from pretune.bench.measures.measure import Tell
 from pretune.bench.race import Lane, race
@@ -37,8 +38,8 @@ def measure(stand: Stand, tell: Tell) -> list[Figure]:
         tasks = sorted({one.task for one in arrivals})
         store = _Store(stand, Path(folder), tasks)
         with (
-            _engine(stand, traffic.slots, store.load) as cold,
-            _engine(stand, len(tasks), store.load) as resident,
+            _engine(stand, stand.base, traffic.slots, store.load) as cold,
+            _engine(stand, stand.twin, len(tasks), store.load) as resident,
         ):
             # Each slot filled once, each kernel chosen; the cold side keeps the last few.
             for engine in (cold, resident):
@@ -125,10 +126,10 @@ class _Store:
 
 
 def _engine(
-    stand: Stand, slots: int, load: Callable[[str], Adapter]
+    stand: Stand, base: Base, slots: int, load: Callable[[str], Adapter]
 ) -> AbstractContextManager[Engine]:
     tokens = stand.work.prompt + stand.work.traffic.new
-    return stand.engine(stand.base, slots=slots, tokens=tokens, load=load)
+    return stand.engine(base, slots=slots, tokens=tokens, load=load)
 
 
 def _fill(stand: Stand, engine: Engine, tasks: Sequence[int]) -> None:

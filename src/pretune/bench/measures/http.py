@@ -14,7 +14,7 @@ from pretune.bases import Base
 from pretune.bench import streams
 from pretune.bench.figures import Figure
 from pretune.bench.measures.measure import Tell
-from pretune.bench.stand import Stand
+from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.core.errors import PretuneError
 from pretune.core.records import Request
 from pretune.engine.engine import Engine
@@ -38,7 +38,8 @@ def measure(stand: Stand, tell: Tell) -> list[Figure]:
     with stand.engine(plain) as engine, stand.engine(other) as behind, _server(other, behind) as at:
         for repeat in range(-1, work.repeats):
             new = work.new if repeat >= 0 else 2
-            requests = stand.requests([None] * work.requests, new, repeat)
+            prompt = work.prompt if repeat >= 0 else WARM_PROMPT
+            requests = stand.requests([None] * work.requests, new, repeat, prompt)
             taken = _drain(engine, requests)
             asked = _ask(at, requests)
             if repeat >= 0:

@@ -1,45 +1,56 @@
 """The decode step while more and more tasks are registered."""
 
-from contextlib import ExitStack
-
 from pretune.bench.figures import Figure, milliseconds
 from pretune.bench.measures.measure import Tell
 from pretune.bench.race import Lane, Times, paired, race
-from pretune.bench.stand import Stand
+from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.engine.engine import Size
 
 
 def measure(stand: Stand, tell: Tell) -> list[Figure]:
-    """The same requests asked of 1 to 1,000 tasks, against the untouched base."""
+    """The same requests asked of 1 to 1,000 tasks, each number against the untouched base; the
+    largest number in every repeat, the others once."""
     work = stand.work
-    rounds: list[dict[str, Times]] = []
+    found: dict[int, list[dict[str, Times]]] = {count: [] for count in work.registered}
+    most = work.registered[-1]
     for repeat in range(work.repeats):
         plain, tuned = stand.placed(repeat)
-        with ExitStack() as stack:
-            nobody: list[str | None] = [None] * work.requests
-            sides = {"base": (stack.enter_context(stand.engine(plain)), nobody)}
-            for count in work.registered:
-                # Spread over all that are registered, in the slots that a server has.
-                names = [f"prompt-{i * count // work.requests}" for i in range(work.requests)]
-                engine = stack.enter_context(stand.engine(tuned, slots=Size().slots))
-                sides[str(count)] = (engine, names)
-            for new, seed in ((2, -1), (work.steps + 1, repeat)):
-                times, _ = race(
-                    {
-                        side: Lane(engine, stand.requests(names, new, seed))
-                        for side, (engine, names) in sides.items()
-                    }
-                )
-            rounds.append(times)
+        # As many slots as a server has, whatever the number of tasks.
+        with stand.engine(plain) as base, stand.engine(tuned, slots=Size().slots) as tasks:
+            for place, count in enumerate(work.registered):
+                if repeat and count != most:
+                    continue
+                names = _spread(count, work.requests)
+                for new, seed, prompt in (
+                    (2, -1 - place, WARM_PROMPT),
+                    (work.steps + 1, repeat * 100 + place, work.prompt),
+                ):
+                    nobody: list[str | None] = [None] * work.requests
+                    times, _ = race(
+                        {
+                            "base": Lane(base, stand.requests(nobody, new, seed, prompt)),
+                            "tasks": Lane(tasks, stand.requests(names, new, seed, prompt)),
+                        }
+                    )
+                found[count].append(times)
         tell((repeat + 1) / work.repeats)
-    most = str(work.registered[-1])
+    ratios = {
+        count: [paired(times["tasks"].steps, times["base"].steps) for times in rounds]
+        for count, rounds in found.items()
+    }
     return [
         Figure.of(
             "decode_ratio_1000_tasks",
-            [paired(times[most].steps, times["base"].steps) for times in rounds],
+            ratios[most],
+            ratio={str(count): round(some[0], 4) for count, some in ratios.items()},
             step_ms={
-                side: milliseconds([s for times in rounds for s in times[side].steps])
-                for side in rounds[0]
+                str(count): milliseconds([s for times in rounds for s in times["tasks"].steps])
+                for count, rounds in found.items()
             },
         )
     ]
+
+
+def _spread(count: int, requests: int) -> list[str | None]:
+    """Names of tasks for ``requests``, from all over the ``count`` that are registered."""
+    return [f"prompt-{i * count // requests}" for i in range(requests)]

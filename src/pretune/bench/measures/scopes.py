@@ -3,7 +3,7 @@
 from pretune.bench.figures import Figure, milliseconds
 from pretune.bench.measures.measure import Tell
 from pretune.bench.race import Lane, Times, race
-from pretune.bench.stand import Stand
+from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.core.scope import Scope
 
 
@@ -45,14 +45,17 @@ def _round(stand: Stand, tasks: int, repeat: int) -> dict[str, Times]:
     count = max(tasks, work.requests)
     first, second = stand.placed(repeat)
     with (
-        stand.engine(first, slots=tasks, sequences=count) as prompt,
+        stand.engine(first, slots=tasks, sequences=count) as narrow,
         stand.engine(second, slots=tasks, sequences=count) as everywhere,
     ):
-        sides = {Scope.PROMPT: prompt, Scope.ALL: everywhere}
-        for new, seed in ((2, -1), (work.steps + 1, repeat)):
+        sides = {Scope.PROMPT: narrow, Scope.ALL: everywhere}
+        for new, seed, prompt in ((2, -1, WARM_PROMPT), (work.steps + 1, repeat, work.prompt)):
             times, _ = race(
                 {
-                    scope: Lane(engine, stand.requests(stand.names(tasks, scope, count), new, seed))
+                    scope: Lane(
+                        engine,
+                        stand.requests(stand.names(tasks, scope, count), new, seed, prompt),
+                    )
                     for scope, engine in sides.items()
                 }
             )

@@ -1,44 +1,54 @@
 """Decode and prefill of as many tasks as requests, against the untouched base, and the floor."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn.functional import linear
 
 from pretune.bases import Base
+from pretune.bases.anatomy import Part
 from pretune.bench.figures import Figure, milliseconds
 from pretune.bench.measures.measure import Tell
 from pretune.bench.race import Lane, Times, paired, race
-from pretune.bench.stand import Stand
+from pretune.bench.stand import WARM_PROMPT, Stand
+from pretune.engine.engine import Engine
+
+_Round = tuple[Mapping[str, Times], Mapping[str, list[float]]]
+
+_FUSED = {"qkv": (Part.QUERY, Part.KEY, Part.VALUE), "gate_up": (Part.GATE, Part.UP)}
+"""Layers with the same input, which can be one product."""
 
 
 def measure(stand: Stand, tell: Tell) -> list[Figure]:
     """Four figures of one race: base, every request its own task, and the bare products."""
     work = stand.work
-    names = stand.names(work.requests)
-    rounds: list[tuple[dict[str, Times], list[float]]] = []
+    rounds: list[_Round] = []
     for repeat in range(work.repeats):
         plain, tuned = stand.placed(repeat)
         with stand.engine(plain) as base, stand.engine(tuned, slots=work.requests) as tasks:
-
-            def lanes(new: int, seed: int, base=base, tasks=tasks) -> dict[str, Lane]:  # type: ignore[no-untyped-def]
-                nobody: list[str | None] = [None] * work.requests
-                return {
-                    "base": Lane(base, stand.requests(nobody, new, seed)),
-                    "tasks": Lane(tasks, stand.requests(names, new, seed)),
-                }
-
-            race(lanes(2, -1))  # every adapter in its slot, every kernel chosen
-            rounds.append(race(lanes(work.new, repeat), bare_products(tuned, work.requests)))
+            race(_lanes(stand, base, tasks, 2, -1, WARM_PROMPT))
+            floors = _floors(tuned, work.requests)
+            rounds.append(race(_lanes(stand, base, tasks, work.new, repeat, work.prompt), floors))
         tell((repeat + 1) / work.repeats)
     return _figures(stand, rounds)
 
 
-def _figures(stand: Stand, rounds: list[tuple[dict[str, Times], list[float]]]) -> list[Figure]:
+def _lanes(
+    stand: Stand, base: Engine, tasks: Engine, new: int, seed: int, prompt: int
+) -> dict[str, Lane]:
+    count = stand.work.requests
+    return {
+        "base": Lane(base, stand.requests([None] * count, new, seed, prompt)),
+        "tasks": Lane(tasks, stand.requests(stand.names(count), new, seed, prompt)),
+    }
+
+
+def _figures(stand: Stand, rounds: list[_Round]) -> list[Figure]:
     work = stand.work
     bases, tasks = ([times[side] for times, _ in rounds] for side in ("base", "tasks"))
-    floors = [floor for _, floor in rounds]
+    floors = [floor["plain"] for _, floor in rounds]
     speed = {
         side: round(statistics.median(t.throughput(work.requests, work.new) for t in some), 1)
         for side, some in (("base", bases), ("tasks", tasks))
@@ -47,6 +57,7 @@ def _figures(stand: Stand, rounds: list[tuple[dict[str, Times], list[float]]]) -
         "base_ms": milliseconds([s for t in bases for s in t.steps]),
         "tasks_ms": milliseconds([s for t in tasks for s in t.steps]),
         "floor_ms": milliseconds([s for floor in floors for s in floor]),
+        "fused_floor_ms": milliseconds([s for _, floor in rounds for s in floor["fused"]]),
     }
     pairs = list(zip(tasks, bases, strict=True))
     return [
@@ -71,11 +82,23 @@ def _figures(stand: Stand, rounds: list[tuple[dict[str, Times], list[float]]]) -
     ]
 
 
-def bare_products(base: Base, rows: int) -> Callable[[], None]:
-    """The products of one step and nothing else: every linear layer and the head on ``rows``."""
-    modules = [site.module for site in base.anatomy.linears]
-    weights = [module.weight for module in modules]
-    weights.append(base.model.get_output_embeddings().weight)
+def _floors(base: Base, rows: int) -> dict[str, Callable[[], None]]:
+    """The products of one step and nothing else: of every linear layer as the model has it, and
+    with those of one input as one."""
+    groups: dict[tuple[int, str], list[Tensor]] = {}
+    for site in base.anatomy.linears:
+        name = next((group for group in _FUSED if site.part in _FUSED[group]), site.part)
+        groups.setdefault((site.layer, name), []).append(site.module.weight)  # type: ignore[arg-type]
+    head = base.model.get_output_embeddings().weight
+    plain = [weight for group in groups.values() for weight in group]
+    fused = [torch.cat(group) if len(group) > 1 else group[0] for group in groups.values()]
+    return {
+        "plain": _products([*plain, head], rows),
+        "fused": _products([*fused, head], rows),
+    }
+
+
+def _products(weights: Sequence[Tensor], rows: int) -> Callable[[], None]:
     inputs = {
         weight.shape[1]: torch.randn(rows, weight.shape[1]).to(weight.dtype) for weight in weights
     }

@@ -83,7 +83,9 @@ def exported(stand: Stand, adapters: int) -> Iterator[dict[str, Any]]:
     """Base and adapters of ``stand`` on disk, as peers read them, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="pretune-peer-") as folder:
         base = Path(folder) / "base"
-        stand.base.model.save_pretrained(base)
+        # Copies: an engine may have made the weights views of one another's memory.
+        weights = {name: value.clone() for name, value in stand.base.model.state_dict().items()}
+        stand.base.model.save_pretrained(base, state_dict=weights)
         own = [
             export_peft(stand.load(f"{Scope.ALL}-{i}"), stand.base, Path(folder) / str(i))
             for i in range(adapters)

@@ -1,6 +1,7 @@
 """``pretune bench``: what serving many tasks costs on this machine, against base and peers."""
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +47,9 @@ def bench(
         Path | None,
         typer.Option(help="The interpreter of an environment with vLLM, which is a peer."),
     ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="How often each side runs; default: 3, quick: 2.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results and their page.")] = Path(
         "runs/bench"
     ),
@@ -61,6 +65,7 @@ def bench(
 
     quiet_libraries()
     work = QUICK if quick else FULL
+    work = replace(work, repeats=repeats or work.repeats)
     known = measures(vllm_python)
     selected = {
         name: measure
