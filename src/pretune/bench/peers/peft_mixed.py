@@ -29,7 +29,7 @@ def start(settings: dict[str, Any]) -> Answer:
         tuned.load_adapter(folder, adapter_name=str(number))
     tuned = tuned.to(torch.bfloat16).eval()
 
-    class Clock(StoppingCriteria):  # type: ignore[misc]
+    class Clock(StoppingCriteria):
         """Notes when each token was there; stops nothing."""
 
         def __init__(self) -> None:
@@ -44,7 +44,7 @@ def start(settings: dict[str, Any]) -> Answer:
         names = ["__base__" if task is None else str(task) for task in line["tasks"]]
         began = time.perf_counter()
         with torch.inference_mode():
-            tuned.generate(
+            tuned.generate(  # type: ignore[no-untyped-call]
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 adapter_names=names,
