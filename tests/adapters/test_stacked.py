@@ -80,10 +80,13 @@ def test_adapters_of_one_shape_share_a_stack(injection):
 
 
 def test_runs_of_rows_stay_alone(injection):
-    together(injection, [0] * 10 + [1] * 10)
-    assert held(injection) == []
-    together(injection, [0] * 10 + [1] * 2 + [2])
-    assert held(injection) == [[1, 2]]
+    together(injection, [0] * 17 + [1, 2])
+    assert held(injection) == [[1, 2]], "many rows"
+    together(injection, [0] * 9 + [1] * 2 + [2] * 2)
+    assert held(injection) == [[1, 2]], "many more rows than the others"
+    together(injection, [NO_SLOT])
+    together(injection, [0] * 8 + [1] * 2 + [2] * 2)
+    assert held(injection) == [[0, 1, 2]]
 
 
 def test_no_copy_stays_for_the_base_or_for_one(injection):

@@ -178,6 +178,28 @@ def test_slots_are_not_given_away_before_they_were_used(base, lora):
     assert probe.stats().adapter_loads == 6
 
 
+def test_copies_of_adapters_that_decode_are_counted_and_go_with_them(base):
+    lora = CONFIGS["lora"]
+    adapters = {name: make_adapter(base, lora, Scope.ALL, seed=ord(name)) for name in "ab"}
+    own = sum(v.nbytes for adapter in adapters.values() for v in adapter.weights.values())
+    probe = Probe(base, adapters.__getitem__)
+    while probe._slots.resident < len(adapters):  # so that all begin together
+        for name in adapters:
+            probe._slots.ready(name)
+    for name in (*adapters, None):
+        most = 3 if name else 9
+        probe.submit(asked(base, str(name), name, most=most))
+    held, done = [], set()
+    while probe.busy:
+        done |= {output.request_id for output in probe.step() if output.done}
+        held.append((len(done), probe.stats().adapter_bytes_held))
+    assert (0, 2 * own) in held
+    last = [found for ended, found in held if ended >= 2]
+    assert len(last) > 2, "the plain request goes on alone"
+    assert not any(last[1:])
+    probe.close()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_adapter_whose_request_was_cancelled_keeps_no_slot(base, lora, fails):
     """Found by random traffic: one slot, its adapter still coming, and nobody there to take it."""

@@ -13,6 +13,7 @@ from laws.probe import SMALL, Probe
 from pretune.bases import Base
 from pretune.bases.anatomy import dissect
 from pretune.bases.fakes import tiny_base
+from pretune.core.records import Completion, Request
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, Turn
 from pretune.engine.fused import FusedDecoder, fused_decoder
@@ -55,9 +56,10 @@ def host(request: pytest.FixtureRequest) -> Base:
     return noisy(tiny_base(family, **changes))
 
 
-def requests_of(base: Base, adapter: str | None = None) -> list:
+def requests_of(base: Base, *adapters: str | None) -> list[Request]:
     prompts = (TURNS, LONG, TURNS[2:])
-    made = [request_of(base, adapter, *turns, most=MOST) for turns in prompts]
+    named = zip(prompts, adapters or (None,) * 3, strict=True)
+    made = [request_of(base, adapter, *turns, most=MOST) for turns, adapter in named]
     return [replace(one, id=str(i)) for i, one in enumerate(made)]
 
 
@@ -80,6 +82,15 @@ class Spied(Probe):
         return self._decoder(*args)
 
 
+def together(probe: Probe, *requests: Request) -> dict[str, Completion]:
+    """Run ``requests`` with every adapter there from the start, so that all decode in step."""
+    names = {request.adapter for request in requests} - {None}
+    while probe._slots.resident < len(names):
+        for name in names:
+            probe._slots.ready(name)
+    return probe.finish(*requests)
+
+
 def same(found: Probe, expected: Probe, **tolerance: float) -> None:
     assert found.logits.keys() == expected.logits.keys()
     for name, logits in expected.logits.items():
@@ -87,13 +98,24 @@ def same(found: Probe, expected: Probe, **tolerance: float) -> None:
         assert_close(found.kv[name], expected.kv[name], **tolerance)
 
 
-def test_fused_is_the_models_own_code(host):
-    probe, plain = Spied(host), Spied(host, fused=False)
-    requests = requests_of(host)
-    done, expected = probe.finish(*requests), plain.finish(*requests)
+@pytest.mark.parametrize("method", [None, "lora", "dora"])
+def test_fused_is_the_models_own_code(host, method):
+    """With adapters of scope ``all`` beside the base's rows as well."""
+    names = ("a", None, "b") if method else (None, None, None)
+    adapters = {
+        name: make_adapter(host, CONFIGS[method], Scope.ALL, seed)
+        for seed, name in enumerate(names)
+        if name is not None
+    }
+    probe = Spied(host, adapters.__getitem__)
+    plain = Spied(host, adapters.__getitem__, fused=False)
+    requests = requests_of(host, *names)
+    done, expected = together(probe, *requests), together(plain, *requests)
     assert (probe.fused, plain.fused) == (MOST - 1, 0)
     assert [done[r.id].ids for r in requests] == [expected[r.id].ids for r in requests]
     same(probe, plain, rtol=1e-5, atol=1e-5)
+    probe.close()
+    plain.close()
 
 
 def test_fused_in_16_bits(host):
@@ -123,25 +145,29 @@ def test_fused_weights_are_the_bases_own(host):
         values[0, 0] = before
 
 
-def test_tasks_decode_fused_and_scope_all_does_not():
+@pytest.mark.parametrize(
+    ("names", "fused"),
+    [
+        (("prompt", "soft", "ffn-prompt"), True),
+        (("prompt", "everywhere", "soft"), True),
+        (("prompt", "ffn-everywhere", "soft"), False),
+    ],
+)
+def test_fused_but_for_what_acts_elsewhere_than_at_linear_layers(names, fused):
     base = tiny_base()
     adapters = {
         "prompt": make_adapter(base, CONFIGS["lora"], Scope.PROMPT),
         "soft": make_adapter(base, CONFIGS["prompt_tuning"], Scope.PROMPT),
-        "all": make_adapter(base, CONFIGS["lora"], Scope.ALL),
+        "everywhere": make_adapter(base, CONFIGS["lora"], Scope.ALL),
+        "ffn-prompt": make_adapter(base, CONFIGS["bottleneck"], Scope.PROMPT),
+        "ffn-everywhere": make_adapter(base, CONFIGS["bottleneck"], Scope.ALL),
     }
-    for names, fused in ((("prompt", "soft", "prompt"), MOST - 1), (("prompt", "all", "soft"), 0)):
-        probe = Spied(base, adapters.__getitem__)
-        requests = [
-            replace(request, adapter=name)
-            for request, name in zip(requests_of(base), names, strict=True)
-        ]
-        while probe._slots.resident < len(set(names)):  # so that all start together
-            for name in names:
-                probe._slots.ready(name)
-        probe.finish(*requests)
-        assert probe.fused == fused
-        probe.close()
+    probe = Spied(base, adapters.__getitem__)
+    together(probe, *requests_of(base, *names))
+    singles = sum(all(len(piece) == 1 for piece in pieces) for pieces in probe.pieces)
+    assert singles > 4
+    assert probe.fused == (singles if fused else 0)
+    probe.close()
 
 
 def test_steps_with_a_piece_of_a_prompt_are_not_fused():

@@ -92,10 +92,14 @@ def test_log_probabilities_are_those_before_any_change():
     assert [value for _, value in chosen.top] == pytest.approx([math.log(0.5), math.log(0.3)])
 
 
-def test_a_row_that_is_not_finite_fails_alone():
-    logits = torch.stack([LOGITS, torch.tensor([0.0, math.nan, 0.0, 0.0])])
-    good, bad = choose(logits, [sequence(), sequence()])
-    assert good.token == 0
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("damage", [[math.nan], [math.inf], [-math.inf], [math.inf, -math.inf]])
+def test_a_row_that_is_not_finite_fails_alone(damage, dtype):
+    largest = torch.full((4,), 6e4)  # in 16 bits, four of them are more than float16 holds
+    damaged = torch.tensor([*damage, *[0.0] * (4 - len(damage))])
+    logits = torch.stack([LOGITS, damaged, largest]).to(dtype)
+    good, bad, large = choose(logits, [sequence(), sequence(), sequence()])
+    assert (good.token, large.token) == (0, 0)
     assert isinstance(bad, NotFinite)
 
 

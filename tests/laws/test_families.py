@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from laws.cases import ANSWER, CONFIGS, TURNS, make_adapter, request_of, segments_of
+from laws.probe import SMALL, Probe
 from laws.test_laws import TOLERANCE, differs, new_cache
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import tuning
@@ -86,6 +87,29 @@ def test_mixed_is_alone(family_base, family_adapter, set_up):
     plain = replace(requests[0], adapter=None)
     assert differs(tuned, setup.reference.prefill(plain, new_cache(family_base))[-1])
     assert setup.engine.generate(requests) == [setup.reference.generate(r) for r in requests]
+
+
+def test_served_is_the_reference(family_base, set_up):
+    """The serving engine: blocks, pieces of prompts, decode with and without adapters."""
+    adapters = {
+        "a": make_adapter(family_base, CONFIGS["lora"], Scope.PROMPT),
+        "b": make_adapter(family_base, CONFIGS["bottleneck"], Scope.ALL, seed=1),
+    }
+    reference = set_up(family_base, **adapters).reference
+    for names in (("a", None), ("a", "b", None)):
+        probe = Probe(family_base, adapters.__getitem__, SMALL._replace(tokens=24))
+        requests = [
+            replace(request_of(family_base, name, *TURNS[i:], most=12), id=str(i))
+            for i, name in enumerate(names)
+        ]
+        done = probe.finish(*requests)
+        for request in requests:  # a cache with a window forgets, so logits are what to compare
+            cache = new_cache(family_base)
+            logits = [reference.prefill(request, cache)[-1]]
+            logits += [reference.step(request, one, cache) for one in done[request.id].ids[:-1]]
+            found = torch.stack(probe.logits[request.id])
+            assert_close(found[: len(logits)], torch.stack(logits), **TOLERANCE)
+        probe.close()
 
 
 def test_scores_in_a_mixed_batch(family_base, set_up):

@@ -3,10 +3,11 @@
 With no routing in force every hook returns at once: decode is the untouched base.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -37,8 +38,11 @@ class Routing:
     virtual: Tensor
 
 
-_FEW = 4
+_FEW = 16
 """Rows up to which an adapter is computed together with others."""
+
+_SKEW = 4
+"""How many times the usual number of rows an adapter in such company may have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +70,12 @@ class Mounted:
         return found
 
 
-class _Edit(Protocol):
-    """What becomes of a site's output."""
+class Edit(Protocol):
+    """What becomes of the outputs of some sites, known by name."""
+
+    @property
+    def sites(self) -> Set[str]:
+        """Where it acts."""
 
     def edit(self, site: Site, x: Tensor, y: Tensor) -> Tensor:
         """The output ``y (N, width_out)`` with the right rows changed; ``x`` is the input."""
@@ -78,6 +86,10 @@ class _Alone(NamedTuple):
 
     mounted: Mounted
     rows: Rows
+
+    @property
+    def sites(self) -> Set[str]:
+        return self.mounted.weights.keys()
 
     def edit(self, site: Site, x: Tensor, y: Tensor) -> Tensor:
         weights = self.mounted.weights.get(site.name)
@@ -92,7 +104,7 @@ class Injection:
         self._mounted: dict[str, Mounted] = {}
         self._hooks: dict[tuple[int, str], RemovableHandle] = {}
         self._routing: Routing | None = None
-        self._edits: Sequence[_Edit] = ()
+        self._edits: Sequence[Edit] = ()
         self._stacks: list[Stack] = []
 
     def mount(self, name: str, adapter: Adapter) -> Mounted:
@@ -154,7 +166,7 @@ class Injection:
             yield
 
     @contextmanager
-    def _steered(self, routing: Routing, edits: Sequence[_Edit]) -> Iterator[None]:
+    def _steered(self, routing: Routing, edits: Sequence[Edit]) -> Iterator[None]:
         before = self._routing, self._edits
         self._routing, self._edits = routing, edits
         try:
@@ -162,10 +174,11 @@ class Injection:
         finally:
             self._routing, self._edits = before
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether the routing in force leaves every token to the base."""
-        return not self._edits
+    def linear_edits(self) -> Sequence[Edit] | None:
+        """What the routing in force does, if it acts at linear layers alone, else ``None``; nothing
+        where it leaves every token to the base."""
+        linear = {site.name for site in self.base.anatomy.linears}
+        return self._edits if all(edit.sites <= linear for edit in self._edits) else None
 
     @property
     def hooks(self) -> int:
@@ -189,17 +202,10 @@ class Injection:
         with self._steered(narrow, self._alone(narrow, slots.unique().tolist())):
             yield
 
-    def _edits_of(self, routing: Routing) -> list[_Edit]:
+    def _edits_of(self, routing: Routing) -> list[Edit]:
         slots = routing.slots.flatten()
         present, counts = (found.tolist() for found in slots.unique(return_counts=True))
-        few: dict[int, Updates] = {}
-        if not torch.is_grad_enabled():
-            by_slot = self._by_slot()
-            for slot, count in zip(present, counts, strict=True):
-                if slot != NO_SLOT and count <= _FEW and (updates := by_slot[slot].updates):
-                    few[slot] = updates
-        if len(few) < 2:
-            few = {}
+        few = self._few(dict(zip(present, counts, strict=True)))
         self._stacks = restacked(self._stacks, few)
         device = self.base.device
         return [
@@ -207,7 +213,22 @@ class Injection:
             *(StackedRows(stack, slots, few, device) for stack in self._stacks),
         ]
 
-    def _alone(self, routing: Routing, present: Sequence[int]) -> list[_Edit]:
+    def _few(self, rows: Mapping[int, int]) -> dict[int, Updates]:
+        """Slots that are better computed together, by their numbers of rows: not those with many
+        more than most, for whom all others' places would be padded."""
+        if torch.is_grad_enabled():
+            return {}
+        by_slot = self._by_slot()
+        found = {
+            slot: updates
+            for slot, count in rows.items()
+            if slot != NO_SLOT and count <= _FEW and (updates := by_slot[slot].updates)
+        }
+        usual = median(rows[slot] for slot in found) if found else 0
+        found = {slot: one for slot, one in found.items() if rows[slot] <= _SKEW * usual}
+        return found if len(found) > 1 else {}
+
+    def _alone(self, routing: Routing, present: Sequence[int]) -> list[Edit]:
         slots, virtual = routing.slots.flatten(), routing.virtual.flatten()
         by_slot = self._by_slot()
         return [
@@ -235,7 +256,7 @@ class Injection:
             finally:
                 self._edits = edits
 
-        def change(edits: Sequence[_Edit], args: tuple[Any, ...], output: Any) -> Any:
+        def change(edits: Sequence[Edit], args: tuple[Any, ...], output: Any) -> Any:
             out: Tensor = output[0] if isinstance(output, tuple) else output
             given: Tensor = args[0]
             if site.heads_first:

@@ -4,8 +4,7 @@ That is decode with scope ``all``, where each adapter has a row or two and the n
 what a step costs. In prefill an adapter has a run of rows, and is served better alone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from math import ceil
+from collections.abc import Collection, Mapping, Sequence, Set
 
 import torch
 from torch import Tensor
@@ -28,8 +27,10 @@ class Stack:
         self.members = dict(members)
         self._sites: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def __contains__(self, site: str) -> bool:
-        return all(site in updates for updates in self.members.values())
+    @property
+    def sites(self) -> Set[str]:
+        """Where its members act, all at the same sites."""
+        return next(iter(self.members.values())).keys()
 
     def at(self, site: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """``down`` and ``up`` of one site."""
@@ -70,9 +71,14 @@ class StackedRows:
         self._filled = None if bool(filled.all()) else filled.flatten().nonzero()[:, 0].to(device)
         self._rows = torch.cat(rows).to(device)
 
+    @property
+    def sites(self) -> Set[str]:
+        """Where it acts."""
+        return self._stack.sites
+
     def edit(self, site: Site, x: Tensor, y: Tensor) -> Tensor:
         """The site's output ``y (N, width_out)`` changed in place, by its input ``x``."""
-        if site.name not in self._stack:
+        if site.name not in self.sites:
             return y
         down, up = self._stack.at(site.name, y.dtype)
         given = x.index_select(0, self._places).unflatten(0, (-1, self._most))
@@ -83,23 +89,15 @@ class StackedRows:
 
 
 def restacked(stacks: Sequence[Stack], wanted: Mapping[int, Updates]) -> list[Stack]:
-    """Stacks that hold every slot of ``wanted``. Those of ``stacks`` are kept where they can be: of
-    requests that come and go, a step should not copy all adapters for one."""
-    kept = [stack for stack in stacks if _serves(stack, wanted)]
+    """Stacks that hold every slot of ``wanted``. Those of ``stacks`` are kept while half of their
+    members are wanted: of requests that come and go, a step should not copy all adapters for one.
+    """
+    kept = [one for one in stacks if 2 * len(one.members.keys() & wanted) >= len(one.members)]
     known = {slot for stack in kept for slot in stack.members}
     new = _alike({slot: one for slot, one in wanted.items() if slot not in known})
     if new and len(kept) + len(new) > max(_MOST_STACKS, len(_alike(wanted))):
         return _alike(wanted)
     return kept + new
-
-
-def _serves(stack: Stack, wanted: Mapping[int, Updates]) -> bool:
-    """At least half of its members are wanted, as they are."""
-    found = sum(wanted.get(slot) is updates for slot, updates in stack.members.items())
-    changed = any(
-        slot in wanted and wanted[slot] is not updates for slot, updates in stack.members.items()
-    )
-    return found >= ceil(len(stack.members) / 2) and not changed
 
 
 def _alike(wanted: Mapping[int, Updates]) -> list[Stack]:

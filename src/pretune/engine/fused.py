@@ -1,23 +1,27 @@
 """Decode in few, large products: what the model's own code does, for blocks of Llama's shape.
 
-A step of pure decode is bound by reading the weights once; what lies between the products should
-not add to it. Query, key and value are one product here, so are gate and up, and rotary tables,
-masks and block tables are made once for all layers. Every other step, and every other family, runs
-on the model's own code (``engine/paged.py``), with the same results.
+A step of decode is bound by its products; what lies between them should not add to it. Query, key
+and value are one product here, so are gate and up, and rotary tables, masks and block tables are
+made once for all layers. Every other step, and every other family, runs on the model's own code
+(``engine/paged.py``), with the same results.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pretune.adapters.injection import Edit
 from pretune.bases import Base
+from pretune.bases.anatomy import Anatomy, Part, Site
 from pretune.engine.paged import Paged, Score
 
 _FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
+_PARTS = Part.QUERY, Part.KEY, Part.VALUE, Part.OUT, Part.GATE, Part.UP, Part.DOWN
 
 
 class _Norm(NamedTuple):
@@ -37,18 +41,31 @@ class _Norm(NamedTuple):
 
 
 class _Linear(NamedTuple):
+    """Linear layers of one input as one product; ``parts`` says whose columns are which."""
+
     weight: Tensor
     bias: Tensor | None
+    parts: tuple[tuple[Site, slice], ...]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    def __call__(self, x: Tensor, edits: Sequence[Edit]) -> Tensor:
+        y = F.linear(x, self.weight, self.bias)
+        for edit in edits:
+            for site, columns in self.parts:
+                own = y[:, columns]
+                changed = edit.edit(site, x, own)
+                if changed is not own:
+                    own.copy_(changed)
+        return y
 
     @classmethod
-    def of(cls, *modules: Any) -> "_Linear":
-        """``modules`` with one input as one product."""
+    def of(cls, *sites: Site) -> "_Linear":
+        modules: list[Any] = [site.module for site in sites]
         biases = [module.bias for module in modules]
         bias = None if biases[0] is None else _stacked(biases)
-        return cls(_stacked([module.weight for module in modules]), bias)
+        ends = list(accumulate(site.width_out for site in sites))
+        columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        weight = _stacked([module.weight for module in modules])
+        return cls(weight, bias, tuple(zip(sites, columns, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +84,7 @@ class _Block:
 
 
 class FusedDecoder:
-    """The blocks of one base, ready for steps in which no adapter acts.
+    """The blocks of one base, ready for steps of single tokens.
 
     Fused weights are no second copy: the base's own parameters become views of them.
     """
@@ -78,7 +95,11 @@ class FusedDecoder:
         self._queries, self._keys = anatomy.heads, anatomy.kv_heads
         self._width = anatomy.head_dim
         self._backbone = backbone
-        self._blocks = [_block(block, anatomy.heads, anatomy.kv_heads) for block in backbone.layers]
+        sites = {(site.layer, site.part): site for site in anatomy.linears}
+        self._blocks = [
+            _block(block, {part: sites[layer, part] for part in _PARTS}, anatomy)
+            for layer, block in enumerate(backbone.layers)
+        ]
         self._norm = _Norm.of(backbone.norm)
         self._modules = list(base.model.modules())
 
@@ -87,25 +108,27 @@ class FusedDecoder:
         """Hooks on the base's modules, which are not heard here: whose they are is to be known."""
         return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in self._modules)
 
-    def __call__(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor:
+    def __call__(
+        self, ids: Tensor, positions: Tensor, paged: Paged, edits: Sequence[Edit] = ()
+    ) -> Tensor:
         """Last hidden states ``(N, hidden)`` of the tokens ``ids (N,)`` at ``positions (N,)``, one
-        a sequence, whose keys and values are written."""
+        a sequence, whose keys and values are written. ``edits`` act at linear layers alone."""
         x: Tensor = self._backbone.embed_tokens(ids)
         cos, sin = self._backbone.rotary_emb(x, positions[None])
         cos, sin = cos[0][:, None], sin[0][:, None]
         low, high = sin.chunk(2, -1)
         sin = torch.cat([-low, high], -1)
         for layer, block in enumerate(self._blocks):
-            x = x + block.out(self._attention(layer, block, x, cos, sin, paged))
-            gate, up = block.gate_up(block.between(x)).chunk(2, -1)
-            x = x + block.down(block.activation(gate) * up)
+            # (N, heads + 2 kv_heads, d): queries, keys, values
+            heads = block.qkv(block.before(x), edits).unflatten(-1, (-1, self._width))
+            x = x + block.out(self._attention(layer, block, heads, cos, sin, paged), edits)
+            gate, up = block.gate_up(block.between(x), edits).chunk(2, -1)
+            x = x + block.down(block.activation(gate) * up, edits)
         return self._norm(x)
 
     def _attention(
-        self, layer: int, block: _Block, x: Tensor, cos: Tensor, sin: Tensor, paged: Paged
+        self, layer: int, block: _Block, heads: Tensor, cos: Tensor, sin: Tensor, paged: Paged
     ) -> Tensor:
-        # (N, heads + 2 kv_heads, d): queries, keys, values
-        heads = block.qkv(block.before(x)).unflatten(-1, (-1, self._width))
         turned = heads[:, : -self._keys]
         if block.heads is not None:
             turned = block.heads(turned)
@@ -150,26 +173,26 @@ def _biased_alike(block: Any) -> bool:
     return all(len({linear.bias is None for linear in linears}) == 1 for linears in fused)
 
 
-def _block(block: Any, heads: int, kv_heads: int) -> _Block:
-    attention, mlp = block.self_attn, block.mlp
+def _block(block: Any, sites: Mapping[Part, Site], anatomy: Anatomy) -> _Block:
+    attention = block.self_attn
     norm = None
     if hasattr(attention, "q_norm"):
         queries, keys = attention.q_norm, attention.k_norm
-        rows = [queries.weight.expand(heads, -1), keys.weight.expand(kv_heads, -1)]
+        rows = queries.weight.expand(anatomy.heads, -1), keys.weight.expand(anatomy.kv_heads, -1)
         norm = _Norm(torch.cat(rows), queries.variance_epsilon)
     # Mistral keeps its window in the configuration, Llama has none.
     window = getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None))
     return _Block(
         before=_Norm.of(block.input_layernorm),
-        qkv=_Linear.of(attention.q_proj, attention.k_proj, attention.v_proj),
+        qkv=_Linear.of(sites[Part.QUERY], sites[Part.KEY], sites[Part.VALUE]),
         heads=norm,
         score=Score(attention.scaling),
         window=window,
-        out=_Linear.of(attention.o_proj),
+        out=_Linear.of(sites[Part.OUT]),
         between=_Norm.of(block.post_attention_layernorm),
-        gate_up=_Linear.of(mlp.gate_proj, mlp.up_proj),
-        activation=mlp.act_fn,
-        down=_Linear.of(mlp.down_proj),
+        gate_up=_Linear.of(sites[Part.GATE], sites[Part.UP]),
+        activation=block.mlp.act_fn,
+        down=_Linear.of(sites[Part.DOWN]),
     )
 
 

@@ -148,11 +148,11 @@ class Paged:
             # (sequences, tokens, keys or values, kv_heads, d)
             known = self.blocks.read(layer, group.table).unflatten(0, (-1, group.room))
             keys, values = known.permute(2, 0, 3, 1, 4)
-            mask = self._mask(group, window, query.dtype)[:, None, None]
-            mixed[own] = score(query[own], keys, values, mask)
+            seen = self._mask(group, window, query.dtype)
+            mixed[own] = score(query[own], keys, values, seen[:, None, None])
         for span in self.spans:
             own = slice(span.first, span.last)
-            mask = None
+            mask: Tensor | None = None
             if span.start == 0 and span.tree is None and window is None:
                 known = new[own]
             else:

@@ -62,9 +62,10 @@ class Runner:
     def _hidden(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor:
         """Last hidden states ``(N, hidden)`` under the routing in force."""
         base, fused = self._injection.base, self._fused
-        only_base = self._injection.is_idle and not paged.spans
-        if fused is not None and only_base and fused.hooks == self._injection.hooks:
-            return fused(ids[0], positions[0], paged)
+        if fused is not None and not paged.spans and fused.hooks == self._injection.hooks:
+            edits = self._injection.linear_edits()
+            if edits is not None:
+                return fused(ids[0], positions[0], paged, edits)
         with paged_attention(base):
             hidden: Tensor = base.backbone(
                 ids, position_ids=positions, use_cache=False, paged=paged
