@@ -48,7 +48,8 @@ def _lanes(
 def _figures(stand: Stand, rounds: list[_Round]) -> list[Figure]:
     work = stand.work
     bases, tasks = ([times[side] for times, _ in rounds] for side in ("base", "tasks"))
-    floors = [floor["plain"] for _, floor in rounds]
+    # The better of the two forms, each turn: whatever we do, the products need that.
+    floors = [[min(pair) for pair in zip(*floor.values(), strict=True)] for _, floor in rounds]
     speed = {
         side: round(statistics.median(t.throughput(work.requests, work.new) for t in some), 1)
         for side, some in (("base", bases), ("tasks", tasks))
@@ -57,7 +58,10 @@ def _figures(stand: Stand, rounds: list[_Round]) -> list[Figure]:
         "base_ms": milliseconds([s for t in bases for s in t.steps]),
         "tasks_ms": milliseconds([s for t in tasks for s in t.steps]),
         "floor_ms": milliseconds([s for floor in floors for s in floor]),
-        "fused_floor_ms": milliseconds([s for _, floor in rounds for s in floor["fused"]]),
+        **{
+            f"floor_{form}_ms": milliseconds([s for _, floor in rounds for s in floor[form]])
+            for form in rounds[0][1]
+        },
     }
     pairs = list(zip(tasks, bases, strict=True))
     return [
