@@ -21,9 +21,9 @@ class Work:
     """What is measured.
 
     ``requests`` at a time, each with its own ``prompt`` tokens and ``new`` to write, greedy and
-    without an end; LoRA of ``rank`` on all linear layers. Where a step takes a peer seconds, or
-    there are many sides, ``steps`` of decode are measured and the throughput is reckoned for
-    ``new``. A document of ``document`` tokens is asked one ``question`` by ``readers`` tasks.
+    without an end; LoRA of ``rank`` on all linear layers. ``steps`` of decode are measured, and the
+    throughput is reckoned for ``new``. A document of ``document`` tokens is asked one ``question``
+    by each of ``readers`` tasks.
     """
 
     name: str

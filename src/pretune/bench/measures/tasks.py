@@ -20,6 +20,9 @@ _Round = tuple[Mapping[str, Times], Mapping[str, list[float]]]
 _FUSED = {"qkv": (Part.QUERY, Part.KEY, Part.VALUE), "gate_up": (Part.GATE, Part.UP)}
 """Layers with the same input, which can be one product."""
 
+_LONG = 4
+"""Times as many steps as other measures have: one percent is to be told here."""
+
 
 def measure(stand: Stand, tell: Tell) -> list[Figure]:
     """Four figures of one race: base, every request its own task, and the bare products."""
@@ -30,7 +33,8 @@ def measure(stand: Stand, tell: Tell) -> list[Figure]:
         with stand.engine(plain) as base, stand.engine(tuned, slots=work.requests) as tasks:
             race(_lanes(stand, base, tasks, 2, -1, WARM_PROMPT))
             floors = _floors(tuned, work.requests)
-            rounds.append(race(_lanes(stand, base, tasks, work.new, repeat, work.prompt), floors))
+            lanes = _lanes(stand, base, tasks, _LONG * work.steps + 1, repeat, work.prompt)
+            rounds.append(race(lanes, floors))
         tell((repeat + 1) / work.repeats)
     return _figures(stand, rounds)
 
