@@ -80,4 +80,14 @@ def speedup(stand: Stand, name: str, rounds: Sequence[Round], engine: str) -> Fi
         for tasks in dict.fromkeys(tasks for tasks, _, _ in speeds)
     ]
     ratios = [ours / theirs for tasks, ours, theirs in speeds if tasks == last]
-    return Figure.of(name, ratios, **sides, points=points)
+    each = [
+        {
+            "tasks": one.tasks,
+            **{
+                side: [round(times.prefill, 2), milliseconds(times.steps)]
+                for side, times in (("pretune", one.ours), (engine, one.theirs))
+            },
+        }
+        for one in rounds
+    ]
+    return Figure.of(name, ratios, **sides, points=points, rounds=each)
