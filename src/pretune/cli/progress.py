@@ -1,5 +1,6 @@
 """What long work shows on stderr beside its training bar."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -43,6 +44,7 @@ class Stages:
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self._seconds = dict(seconds)
         self._shares = dict.fromkeys(seconds, 0.0)
+        self._began = time.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         remaining = (TextColumn("left"), TimeRemainingColumn())
         self._bar = Progress(*columns, *remaining, console=errors, transient=True)
@@ -61,9 +63,11 @@ class Stages:
         self._bar.stop()
 
     def done(self, stage: str, share: float) -> None:
-        """``share`` of ``stage`` is done; a line tells of its end where there is no terminal."""
+        """``share`` of ``stage`` is done; told by a line where there is no terminal."""
         self._shares[stage] = share
         completed = sum(self._seconds[name] * done for name, done in self._shares.items())
         self._bar.update(self._task, description=stage, completed=completed)
-        if share == 1.0 and not errors.is_terminal:
-            errors.print(f"{stage} done")
+        if not errors.is_terminal:
+            elapsed = time.monotonic() - self._began
+            left = elapsed * (sum(self._seconds.values()) / max(completed, 1e-9) - 1)
+            errors.print(f"{stage} {share:.0%}, {elapsed:.0f} s, about {left:.0f} s left")
