@@ -92,7 +92,7 @@ def run(engine: Engine, names: list[str | None], prompt: int, new: int, seed: in
     assert first is not None
     return {
         "prefill_s": first,
-        "step_ms": 1000 * statistics.median(steps),
+        "step_ms": 1000 * statistics.median(steps or [float("nan")]),  # none: adapters came late
         "tokens_per_s": len(names) * new / whole,
     }
 

@@ -46,6 +46,7 @@ def hidden(injection: Injection, slots: list[int]) -> torch.Tensor:
     """What the blocks make of one row of tokens under ``slots``."""
     routing = Routing(torch.tensor([slots]), torch.full((1, len(slots)), -1))
     with injection.routed(routing):
+        assert not (torch.is_grad_enabled() and held(injection))
         return BASE.backbone(IDS[:, : len(slots)], use_cache=False).last_hidden_state[0]
 
 
@@ -87,6 +88,14 @@ def test_runs_of_rows_stay_alone(injection):
     together(injection, [NO_SLOT])
     together(injection, [0] * 8 + [1] * 2 + [2] * 2)
     assert held(injection) == [[0, 1, 2]]
+
+
+def test_a_member_with_many_rows_is_not_computed_twice(injection):
+    together(injection, [0, 1, 2])
+    slots = [0] * 17 + [1, 2]
+    found = together(injection, slots)
+    assert held(injection) == [[0, 1, 2]], "still of use to two of three"
+    assert_close(found, hidden(injection, slots), rtol=1e-4, atol=1e-4)
 
 
 def test_no_copy_stays_for_the_base_or_for_one(injection):

@@ -182,7 +182,7 @@ def test_copies_of_adapters_that_decode_are_counted_and_go_with_them(base):
     lora = CONFIGS["lora"]
     adapters = {name: make_adapter(base, lora, Scope.ALL, seed=ord(name)) for name in "ab"}
     own = sum(v.nbytes for adapter in adapters.values() for v in adapter.weights.values())
-    probe = Probe(base, adapters.__getitem__)
+    probe = Probe(base, adapters.__getitem__, SMALL._replace(tokens=256))
     while probe._slots.resident < len(adapters):  # so that all begin together
         for name in adapters:
             probe._slots.ready(name)
