@@ -19,6 +19,7 @@ LAYERS = (
     "registry",
     "serving",
     "monitoring",
+    "bench",
     "ui",
     "api",
     "cli",

@@ -62,9 +62,10 @@ class ChatRenderer:
         self._template: str = tokenizer.chat_template or PLAIN_TEMPLATE
         self._context_length = context_length
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Digest of everything that decides the token ids of a prompt."""
+        """Digest of everything that decides the token ids of a prompt; asked at every load of an
+        adapter, and a tokenizer's text is megabytes."""
         backend = self._tokenizer.backend_tokenizer.to_str()
         return of_json([self._template, backend, self._tokenizer.all_special_tokens, _SEPARATOR])
 

@@ -46,13 +46,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """What each family's tiny configuration says beyond the common part."""
 
 
-def byte_tokenizer() -> Any:
-    """A fast tokenizer whose tokens are the 256 bytes and six special tokens."""
+def byte_tokenizer(size: int = 0) -> Any:
+    """A fast tokenizer whose tokens are the 256 bytes and six special tokens; up to ``size`` follow
+    tokens that no text becomes, for models with a vocabulary of their own."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate([*_SPECIAL, *letters])}
+    surplus = (f"w{i}" for i in range(len(_SPECIAL) + len(letters), size))
+    vocabulary = {token: i for i, token in enumerate([*_SPECIAL, *letters, *surplus])}
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

@@ -6,6 +6,7 @@ import typer
 
 from pretune.cli.commands import (
     adapters,
+    bench,
     check,
     compare,
     data,
@@ -46,6 +47,7 @@ app.command("merge")(merge.merge)
 app.command("import")(import_.import_)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:

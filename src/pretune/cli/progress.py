@@ -1,9 +1,18 @@
 """What long work shows on stderr beside its training bar."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from pretune.cli.output import errors
 from pretune.core.events import Event
@@ -26,3 +35,39 @@ class Findings:
         if event.kind == "data.report":
             for finding in event.values["findings"]:
                 errors.print(finding, style="yellow", markup=False)
+
+
+class Stages:
+    """A bar over stages whose expected ``seconds`` are known, with the time that remains: it is
+    reckoned from how long those done so far really took."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = dict(seconds)
+        self._shares = dict.fromkeys(seconds, 0.0)
+        self._began = time.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        remaining = (TextColumn("left"), TimeRemainingColumn())
+        self._bar = Progress(*columns, *remaining, console=errors, transient=True)
+        self._task = self._bar.add_task("starting", total=sum(seconds.values()))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def done(self, stage: str, share: float) -> None:
+        """``share`` of ``stage`` is done; told by a line where there is no terminal."""
+        self._shares[stage] = share
+        completed = sum(self._seconds[name] * done for name, done in self._shares.items())
+        self._bar.update(self._task, description=stage, completed=completed)
+        if not errors.is_terminal:
+            elapsed = time.monotonic() - self._began
+            left = elapsed * (sum(self._seconds.values()) / max(completed, 1e-9) - 1)
+            errors.print(f"{stage} {share:.0%}, {elapsed:.0f} s, about {left:.0f} s left")

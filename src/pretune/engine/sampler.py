@@ -30,11 +30,10 @@ def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | PretuneErr
     # Both ends tell whether all is finite, and are found faster than by asking every number.
     highest, best = logits.max(-1)
     finite = (highest.isfinite() & logits.amin(-1).isfinite()).tolist()
+    tokens = best.tolist()
     return [
-        _chosen(logits[row], sequence, int(best[row]))
-        if finite[row]
-        else NotFinite(sequence.request.id)
-        for row, sequence in enumerate(sequences)
+        _chosen(logits[i], sequence, tokens[i]) if finite[i] else NotFinite(sequence.request.id)
+        for i, sequence in enumerate(sequences)
     ]
 
 

@@ -1,0 +1,157 @@
+"""The traffic of the load test: clients of all kinds, at random times, each answer checked."""
+
+import asyncio
+import contextlib
+import json
+import math
+import random
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2 as httpx
+from load_world import TEXTS, Question
+
+from pretune.bench import streams
+
+
+@dataclass
+class Tally:
+    """What came of the traffic."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "outcomes": dict(sorted(self.outcomes.items())),
+            "wrong": self.wrong[:20],
+            "p50_s": {name: _share(some, 0.5) for name, some in self.seconds.items()},
+            "p99_s": {name: _share(some, 0.99) for name, some in self.seconds.items()},
+        }
+
+
+def _share(values: list[float], share: float) -> float:
+    return round(sorted(values)[math.ceil(share * len(values)) - 1], 4)
+
+
+class Traffic:
+    """Clients of all kinds on one server."""
+
+    def __init__(self, url: str, questions: list[Question], seed: int) -> None:
+        self.tally = Tally()
+        self._url = url
+        self._questions = questions
+        self._chance = random.Random(seed)
+        self.kinds = {
+            self.whole: 40,
+            self.stream: 40,
+            self.leave: 10,
+            self.refused: 5,
+            self.killed: 1,
+        }
+
+    async def run(self, seconds: float, rate: float) -> None:
+        """Arrivals for ``seconds``, ``rate`` a second on average; returns when all have ended."""
+        under_way: set[asyncio.Task[None]] = set()
+        end = time.monotonic() + seconds
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=self._url, timeout=120, limits=limits) as http:
+            while time.monotonic() < end:
+                await asyncio.sleep(self._chance.expovariate(rate))
+                (kind,) = self._chance.choices(list(self.kinds), list(self.kinds.values()))
+                question = self._chance.choice(self._questions)
+                task = asyncio.create_task(self._guarded(kind(http, question), kind.__name__))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            await asyncio.gather(*under_way)
+
+    async def _guarded(self, work: Any, kind: str) -> None:
+        try:
+            await work
+        except Exception as error:
+            self.tally.wrong.append(f"{kind}: {type(error).__name__}: {error}"[:200])
+
+    def _note(self, kind: str, response: httpx.Response) -> bool:
+        """Whether it is an answer; 429 is one too, of a full server."""
+        outcome = "ok" if response.status_code == 200 else str(response.status_code)
+        self.tally.outcomes[f"{kind} {outcome}"] += 1
+        if response.status_code not in (200, 429):
+            self.tally.wrong.append(f"{kind}: status {response.status_code}")
+        return response.status_code == 200
+
+    def _check(self, question: Question, found: str, kind: str) -> None:
+        if found != question.text:
+            self.tally.wrong.append(f"{kind}: another answer for {question.body['model']}")
+
+    async def whole(self, http: httpx.AsyncClient, question: Question) -> None:
+        """A whole answer."""
+        began = time.monotonic()
+        response = await http.post("/v1/chat/completions", json=question.body)
+        self.tally.seconds["whole"].append(time.monotonic() - began)
+        if self._note("whole", response):
+            choice = response.json()["choices"][0]
+            self._check(question, choice["message"]["content"], "whole")
+            for label, expected in (question.scores or {}).items():
+                if not math.isclose(choice["scores"][label], expected, abs_tol=1e-4):
+                    self.tally.wrong.append(f"whole: other scores for {question.body['model']}")
+
+    async def stream(self, http: httpx.AsyncClient, question: Question) -> None:
+        """A stream, read to its end."""
+        began, first, pieces = time.monotonic(), None, []
+        body = question.body | {"stream": True}
+        async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+            if not self._note("stream", response):
+                return
+            async for line in response.aiter_lines():
+                if line.startswith("data: {"):
+                    first = first or time.monotonic()
+                    delta = json.loads(line[6:])["choices"][0]["delta"]
+                    pieces.append(delta.get("content") or "")
+        self.tally.seconds["first_piece"].append((first or began) - began)
+        self.tally.seconds["stream"].append(time.monotonic() - began)
+        self._check(question, "".join(pieces), "stream")
+
+    async def leave(self, http: httpx.AsyncClient, question: Question) -> None:
+        """Asks for much and leaves, before the first piece or after some."""
+        body = {"model": self._questions[0].body["model"], "messages": question.body["messages"]}
+        body |= {"max_tokens": 200, "stream": self._chance.random() < 0.5}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._chance.uniform(0.01, 0.4)):
+                async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+                    async for _ in response.aiter_lines():
+                        pass
+        self.tally.outcomes["left"] += 1
+
+    async def refused(self, http: httpx.AsyncClient, question: Question) -> None:
+        """What makes no sense gets its status, load or not."""
+        for change, status in (({"model": "no-such-task"}, 404), ({"tools": []}, 400)):
+            response = await http.post("/v1/chat/completions", json=question.body | change)
+            if response.status_code != status:
+                self.tally.wrong.append(f"refused: {response.status_code}, not {status}")
+        self.tally.outcomes["refused"] += 1
+
+    async def killed(self, _http: httpx.AsyncClient, question: Question) -> None:
+        """A client with several long streams, ended by SIGKILL."""
+        bodies = [
+            {"model": self._questions[0].body["model"], "prompt": f"{text} {self._chance.random()}",
+             "max_tokens": 200, "stream": True}
+            for text in TEXTS[:3]
+        ]  # fmt: skip
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, streams.__file__, self._url.rpartition(":")[2],
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(bodies).encode())
+        process.stdin.close()
+        await asyncio.sleep(self._chance.uniform(0.1, 0.8))
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        self.tally.outcomes["killed"] += 1

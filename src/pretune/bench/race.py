@@ -1,0 +1,98 @@
+"""Engines that take turns, step by step, so that what disturbs a machine disturbs all alike."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pretune.core.records import Request
+from pretune.engine.engine import Engine
+
+
+class Lane(NamedTuple):
+    """An engine and the requests that it gets at once."""
+
+    engine: Engine
+    requests: Sequence[Request]
+
+
+@dataclass
+class Times:
+    """Seconds until every request had its first token, and of each step after in which every one
+    got a token; ``held`` is the most bytes of adapters that such a step needed."""
+
+    prefill: float = 0.0
+    steps: list[float] = field(default_factory=list)
+    held: int = 0
+
+    @property
+    def step(self) -> float:
+        """Seconds of the median step."""
+        return statistics.median(self.steps)
+
+    def throughput(self, requests: int, new: int) -> float:
+        """Tokens a second of ``requests`` that write ``new`` tokens each, prefill included."""
+        return requests * new / (self.prefill + (new - 1) * self.step)
+
+
+class _Runner:
+    """One lane under way."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.engine, self.times = lane.engine, Times()
+        self._count = len(lane.requests)
+        self._without_token = {request.id for request in lane.requests}
+        for request in lane.requests:
+            self.engine.submit(request)
+
+    @property
+    def decodes(self) -> bool:
+        return not self._without_token
+
+    def step(self) -> None:
+        """One step of the engine, booked where it belongs."""
+        decodes = self.decodes
+        began = time.perf_counter()
+        outputs = self.engine.step()
+        took = time.perf_counter() - began
+        if not decodes:
+            self.times.prefill += took
+            self._without_token -= {one.request_id for one in outputs if one.new}
+        elif len(outputs) == self._count:
+            self.times.steps.append(took)
+            self.times.held = max(self.times.held, self.engine.stats().adapter_bytes_held)
+
+
+Beside = Mapping[str, Callable[[], object]]
+"""Other work, by name."""
+
+
+def race(
+    lanes: Mapping[str, Lane], beside: Beside | None = None
+) -> tuple[dict[str, Times], dict[str, list[float]]]:
+    """Run all lanes to their end, one step of each in turn, in an order that turns round.
+
+    What is ``beside`` runs once a turn while all lanes decode; its seconds come second.
+    """
+    runners = {name: _Runner(lane) for name, lane in lanes.items()}
+    others: dict[str, list[float]] = {name: [] for name in beside or ()}
+    gc.collect()
+    order = list(runners.values())
+    while any(runner.engine.busy for runner in order):
+        if beside and all(runner.decodes for runner in order):
+            for name, work in beside.items():
+                began = time.perf_counter()
+                work()
+                others[name].append(time.perf_counter() - began)
+        for runner in order:
+            if runner.engine.busy:
+                runner.step()
+        order.reverse()
+    return {name: runner.times for name, runner in runners.items()}, others
+
+
+def paired(above: Sequence[float], below: Sequence[float]) -> float:
+    """The median ratio of times that were taken next to each other."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=False))
