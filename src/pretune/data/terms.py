@@ -42,6 +42,33 @@ def numbers(text: str) -> set[str]:
     }
 
 
+_NAME = re.compile(r"[^\W\d_][\w&.'’-]*")
+_TITLE = re.compile(r"《([^》]+)》")
+_STARTS = re.compile(r"(?:^|[.!?:。！？：\n])[\s\-*\"“(]*$")
+
+
+def names(text: str) -> set[str]:
+    """What looks like a name: words with a capital that begin no sentence, words with several,
+    and Chinese titles.
+
+    >>> sorted(names("The fee of Gold Card is set by the PBoC. It rose. 见《银行法》"))
+    ['Card', 'Gold', 'PBoC', '银行法']
+    """
+    found = set(_TITLE.findall(text))
+    for match in _NAME.finditer(text):
+        word = match[0].rstrip(".'’-")
+        capitals = sum(map(str.isupper, word))
+        first = _STARTS.search(text[max(0, match.start() - 8) : match.start()])
+        if capitals > 1 or (word[:1].isupper() and not first and len(word) > 1):
+            found.add(word)
+    return found
+
+
+def squeezed(text: str) -> str:
+    """Letters and digits of ``text`` alone, folded: what is left when layout is not."""
+    return "".join(filter(str.isalnum, folded(text)))
+
+
 def overlap(one: str, other: str) -> float:
     """Share of their different words that two texts have in common (Jaccard), 0 to 1."""
     a, b = set(terms(one)), set(terms(other))
@@ -55,11 +82,12 @@ def agreement(one: str, other: str) -> float:
     return 2 * common / (a.total() + b.total()) if common else 0.0
 
 
-def script(text: str) -> str:
-    """The script in which most letters of ``text`` are, by its Unicode name (``LATIN``, ``CJK``);
-    empty without letters. A Chinese character counts twice: it says as much as several letters."""
+def scripts(text: str) -> dict[str, float]:
+    """Share of each script among the letters of ``text``, by Unicode name (``LATIN``, ``CJK``),
+    largest first. A Chinese character counts twice: it says as much as several letters."""
     counted: Counter[str] = Counter()
     for letter in filter(str.isalpha, text):
         name = unicodedata.name(letter, "").partition(" ")[0]
         counted[name] += 2 if name == "CJK" else 1
-    return max(counted, key=lambda name: (counted[name], name)) if counted else ""
+    total = counted.total()
+    return {name: count / total for name, count in counted.most_common()}

@@ -21,37 +21,40 @@ class TextIndex:
         """Begin empty: in the file ``path``, whose content is lost, or in memory."""
         if path is not None:
             path.unlink(missing_ok=True)
+        self._path = path
         self._lock = threading.Lock()
         self._base = sqlite3.connect(path or ":memory:", check_same_thread=False)
         self._base.execute("PRAGMA journal_mode = OFF")  # rebuilt, never recovered
         self._base.execute("PRAGMA synchronous = OFF")
         self._base.execute(
-            "CREATE VIRTUAL TABLE texts USING fts5(words, content = '', tokenize = 'ascii')"
+            "CREATE VIRTUAL TABLE texts USING fts5(words, raw UNINDEXED, tokenize = 'ascii')"
         )
 
-    def add(self, texts: Iterable[tuple[int, str]]) -> None:
-        """Take in texts, each under a number of its own."""
-        rows = ((number, " ".join(map(_hex, terms(text)))) for number, text in texts)
+    def add(self, texts: Iterable[tuple[int, str, str]]) -> None:
+        """Take in texts, each under a number of its own, and what to give back when it is found."""
+        rows = ((number, " ".join(map(_hex, terms(text))), raw) for number, text, raw in texts)
         with self._lock, self._base:
-            self._base.executemany("INSERT INTO texts (rowid, words) VALUES (?, ?)", rows)
+            self._base.executemany("INSERT INTO texts (rowid, words, raw) VALUES (?, ?, ?)", rows)
 
-    def search(self, query: str, most: int) -> list[int]:
-        """Numbers of the ``most`` texts that ``query`` fits best, best first; of equals the lowest
-        number first. Texts without a word of it are not among them."""
+    def search(self, query: str, most: int) -> list[tuple[int, str]]:
+        """Numbers of the ``most`` texts that ``query`` fits best and what was to be given back,
+        best first; of equals the lowest number first. Texts without a word of it are left out."""
         words = list(dict.fromkeys(terms(query)))[:_LONGEST_QUERY]
         if not words:
             return []
         match = " OR ".join(f'"{_hex(word)}"' for word in words)
         with self._lock:
-            rows = self._base.execute(
-                "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY bm25(texts), rowid LIMIT ?",
+            return self._base.execute(
+                "SELECT rowid, raw FROM texts WHERE texts MATCH ? "
+                "ORDER BY bm25(texts), rowid LIMIT ?",
                 (match, most),
             ).fetchall()
-        return [number for (number,) in rows]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, which goes away."""
         self._base.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
 
 def _hex(word: str) -> str:

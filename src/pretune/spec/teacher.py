@@ -21,7 +21,9 @@ class PriceSpec(Strict):
 class EndpointSpec(Strict):
     """An OpenAI-compatible endpoint. Naming it is the leave to send it what the step says."""
 
-    url: str = Field(description='where it is, such as "https://host/v1"; "/chat/completions" is added')
+    url: str = Field(
+        description='where it is, such as "https://host/v1"; "/chat/completions" is added'
+    )
     model: str = Field(min_length=1, description="what the endpoint calls the model")
     key_env: str | None = Field(
         None, min_length=1, description="environment variable that holds the API key"

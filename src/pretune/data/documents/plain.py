@@ -37,9 +37,15 @@ def _blocks(lines: list[str]) -> Iterator[Block]:
     if len(lines) > 1 and (under := _UNDERLINE.match(lines[1])):
         yield heading(lines[0], 1 if under[1][0] == "=" else 2)
         lines = lines[2:]
-    elif len(lines) == 1 and not lines[0].rstrip().endswith(_ENDS_A_SENTENCE):
-        if numbered := _NUMBERED.match(lines[0]):
-            yield heading(lines[0], numbered[1].count(".") + 1)
-            return
+    elif len(lines) == 1 and (level := _numbered(lines[0])):
+        yield heading(lines[0], level)
+        return
     if lines:
         yield paragraph("\n".join(lines))
+
+
+def _numbered(line: str) -> int:
+    found = _NUMBERED.match(line)
+    if not found or line.rstrip().endswith(_ENDS_A_SENTENCE):
+        return 0
+    return found[1].count(".") + 1

@@ -17,7 +17,6 @@ from pretune.data.documents.chunks import Count, chunks_of
 from pretune.data.documents.formats import FORMATS, format_of, need_packages
 from pretune.data.documents.reading import Reading
 from pretune.data.sources import read_rows
-from pretune.data.terms import script
 from pretune.data.workshop.draft import Draft, write_rows
 from pretune.data.workshop.lineage import read_lineage
 from pretune.data.workshop.step import Step, Written
@@ -130,7 +129,6 @@ def _write_document(
             "document": name,
             "number": number,
             "headings": list(chunk.headings),
-            "script": script(chunk.text),
             "text": chunk.text,
         }
         draft.write("chunks", {"id": content_id(row), **row})

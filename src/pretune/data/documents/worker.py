@@ -29,7 +29,10 @@ def _read(path: Path, limits: Limits, out: TextIO) -> str | None:
     try:
         size = path.stat().st_size
         if size > limits.bytes:
-            return f"has {size >> 20:,} MB, more than the {limits.bytes >> 20:,} allowed; split it, or raise limits.megabytes"
+            return (
+                f"has {size >> 20:,} MB, more than the {limits.bytes >> 20:,} allowed; split it, "
+                "or raise limits.megabytes"
+            )
         module = importlib.import_module(FORMATS[path.suffix.lower()].module)
         for block in module.read(path, limits):
             print(json.dumps([block.kind, block.text, block.level]), file=out)
