@@ -11,6 +11,7 @@ import typer
 
 from documentation.pages import PAGES, ROOT, Fence, all_fences, fences, running
 from pretune.cli.app import app
+from pretune.spec.distil import parse_distil
 from pretune.spec.rules import parse_rules
 from pretune.spec.task import parse_task
 from pretune.spec.yamlfile import parse_yaml
@@ -81,10 +82,13 @@ def test_a_wrong_option_is_found():
 
 
 @pytest.mark.parametrize("fence", all_fences("yaml"), ids=ids)
-def test_yaml_is_a_task_or_rules(fence):
+def test_yaml_is_a_file_of_ours(fence):
     value = parse_yaml(fence.text)
     if "rules" in value:
         parse_rules(value, name="rules")
+        return
+    if "teacher" in value:
+        parse_distil(value)
         return
     parse_task(value if "data" in value and "template" in value else SMALLEST | value, name="task")
 
@@ -146,7 +150,7 @@ def test_named_files_and_tests_exist(page):
 @pytest.fixture
 def written(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    return [importlib.import_module(f"docs_{name}") for name in ("matrix", "commands", "rules")]
+    return [importlib.import_module(f"docs_{name}") for name in ("matrix", "commands", "rules", "distil")]
 
 
 def test_generated_pages_are_up_to_date(written):

@@ -1,7 +1,7 @@
 """Work in threads whose results come in the order of the work."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ _AHEAD = 4
 """Pieces of work begun before they are due, for each thread."""
 
 
-def in_order(work: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
+def in_order(work: Callable[[A], B], items: Iterable[A], threads: int) -> Generator[B, None, None]:
     """``work`` of each item, in the order of ``items``, which are taken as they are needed.
 
     When one fails, or the caller stops, what has not begun is left undone and what has is waited

@@ -104,3 +104,13 @@ ENCRYPTED = (
     f"/ID [<{'33' * 16}> <{'33' * 16}>]"
 )
 """A trailer that says: encrypted with a password that nobody knows."""
+
+
+def replace_member(path: Path, name: str, content: str) -> None:
+    """Put ``content`` in the place of a member of a ZIP file."""
+    with zipfile.ZipFile(path) as packed:
+        members = {one: packed.read(one) for one in packed.namelist()}
+    members[name] = content.encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for member, data in members.items():
+            packed.writestr(member, data)

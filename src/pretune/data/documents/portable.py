@@ -25,6 +25,10 @@ _LARGER = 1.15
 """A line whose letters are this much larger than most is a heading."""
 
 _LONGEST_HEADING = 120
+
+_FULL = 3
+"""Lines of a page that may have a running head and foot beside its text."""
+
 _UNMAPPED = "(cid:"
 _DIGITS = re.compile(r"\d+")
 _BROKEN_WORD = re.compile(r"(?<=[A-Za-z])-\n(?=[a-z])")
@@ -89,7 +93,8 @@ def _look_at(pages: Sequence[Any]) -> _Letters:
             sizes[_size(character)] += bool(character["text"].strip())
             unmapped += character["text"].startswith(_UNMAPPED)
         lines = page.extract_text_lines(return_chars=False, strip=True)
-        edges.update({_edge(line["text"]) for line in lines[:1] + lines[-1:]})
+        if len(lines) >= _FULL:
+            edges.update({_edge(line["text"]) for line in lines[:1] + lines[-1:]})
         letters = sizes.total()
         page.close()
     if not letters:
@@ -106,7 +111,7 @@ def _look_at(pages: Sequence[Any]) -> _Letters:
 
 
 def _size(character: Any) -> float:
-    return round(character["size"] * 2) / 2
+    return float(round(character["size"] * 2)) / 2
 
 
 def _edge(text: str) -> str:
@@ -147,7 +152,7 @@ def _lines(page: Any, letters: _Letters) -> list[_Line]:
     lines = []
     for place, line in enumerate(given):
         text = line["text"].strip()
-        at_edge = place in (0, len(given) - 1)
+        at_edge = len(given) >= _FULL and place in (0, len(given) - 1)
         if not text or (at_edge and _edge(text) in letters.running):
             continue
         characters = [one for one in line["chars"] if one["text"].strip()]
