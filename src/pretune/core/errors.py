@@ -65,7 +65,7 @@ class BusyError(PretuneError, FileExistsError):
 class TeacherError(PretuneError, ConnectionError):
     """A teacher that cannot be reached, refuses the key or the model, or does not answer."""
 
-    exit_code = 10
+    exit_code = 12
 
 
 class BudgetError(PretuneError, RuntimeError):
