@@ -6,6 +6,7 @@ from collections import Counter
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+(?:['’][^\W_{_HAN}]+)*")
+_OWNER = re.compile(r"['’]s$")
 _IS_HAN = re.compile(rf"[{_HAN}]")
 _NUMBER = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 
@@ -16,7 +17,8 @@ def folded(text: str) -> str:
 
 
 def terms(text: str) -> list[str]:
-    """Words of ``text``, folded; of Chinese, which has no spaces, every two neighbours.
+    """Words of ``text``, folded, without an owner's 's; of Chinese, which has no spaces, every two
+    neighbours.
 
     >>> terms("The ２ fees 年费率")
     ['the', '2', 'fees', '年费', '费率']
@@ -26,7 +28,7 @@ def terms(text: str) -> list[str]:
         if len(word) > 1 and _IS_HAN.match(word):
             found += [word[i : i + 2] for i in range(len(word) - 1)]
         else:
-            found.append(word)
+            found.append(_OWNER.sub("", word))
     return found
 
 
@@ -36,13 +38,15 @@ def numbers(text: str) -> set[str]:
     >>> sorted(numbers("1,200.50 or １２００.5 of 2024"))
     ['1200.5', '2024']
     """
-    found = (part.replace(",", "") for part in _NUMBER.findall(folded(text)))
-    return {
-        (part.rstrip("0").rstrip(".") if "." in part else part).lstrip("0") or "0" for part in found
-    }
+    found = set()
+    for part in _NUMBER.findall(folded(text)):
+        whole, _, rest = part.replace(",", "").partition(".")
+        whole, rest = whole.lstrip("0") or "0", rest.rstrip("0")
+        found.add(f"{whole}.{rest}" if rest else whole)
+    return found
 
 
-_NAME = re.compile(r"[^\W\d_][\w&.'’-]*")
+_NAME = re.compile(rf"[^\W\d_{_HAN}](?:[&.'’-]*[^\W{_HAN}])*")
 _TITLE = re.compile(r"《([^》]+)》")
 _STARTS = re.compile(r"(?:^|[.!?:。！？：\n])[\s\-*\"“(]*$")
 
@@ -56,7 +60,7 @@ def names(text: str) -> set[str]:
     """
     found = set(_TITLE.findall(text))
     for match in _NAME.finditer(text):
-        word = match[0].rstrip(".'’-")
+        word = _OWNER.sub("", match[0])
         capitals = sum(map(str.isupper, word))
         first = _STARTS.search(text[max(0, match.start() - 8) : match.start()])
         if capitals > 1 or (word[:1].isupper() and not first and len(word) > 1):

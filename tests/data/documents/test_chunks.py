@@ -61,6 +61,13 @@ def test_a_longer_table_is_cut_between_rows_and_has_its_head_each_time():
     assert all(len(chunk.text) <= 101 for chunk in found)
 
 
+def test_a_row_or_a_head_longer_than_a_chunk_is_cut_too():
+    found = chunks(table([["card", "fee"], ["x " * 200, "1"]]), size=100)
+    assert all(len(chunk.text) <= 101 for chunk in found)
+    found = chunks(table([["h " * 200, "fee"], ["gold", "4"]]), size=100)
+    assert all(len(chunk.text) <= 101 for chunk in found)
+
+
 def test_long_text_is_cut_after_sentences():
     found = chunks(
         paragraph("The fee is 4. The rate is 5. 年费为三百元。利率为百分之五。"), size=20
@@ -72,9 +79,18 @@ def test_long_text_is_cut_after_sentences():
     ]
 
 
+def test_what_cannot_be_seen_is_no_text():
+    assert chunks(heading("\ufeff", 1), paragraph("\u200b"), size=100) == []
+    assert paragraph("wo\u00adrd\u200b").text == "word"
+
+
 BLOCKS = st.one_of(
     st.builds(Block, st.just(TEXT), st.text("ab .。", min_size=1, max_size=120)),
     st.builds(Block, st.just(CODE), st.text("ab \n", min_size=1, max_size=80)),
+    st.builds(
+        lambda rows: table([["H", "K"], *rows]),
+        st.lists(st.lists(st.text("ab ", max_size=30), min_size=2, max_size=2), max_size=6),
+    ),
     st.builds(Block, st.just(HEADING), st.text("ABC", min_size=1, max_size=8), st.integers(1, 4)),
 )
 
@@ -86,5 +102,5 @@ def test_no_letter_is_lost_and_no_piece_is_too_long(blocks, size):
     letters = "".join(filter(str.islower, "".join(block.text for block in blocks)))
     assert "".join(filter(str.islower, "".join(chunk.text for chunk in found))) == letters
     for chunk in found:
-        pieces = [part for part in chunk.text.split("\n\n") if not part.startswith("#")]
+        pieces = [part for part in chunk.text.split("\n\n") if not part.strip().startswith("#")]
         assert sum(map(len, pieces)) <= size + 1

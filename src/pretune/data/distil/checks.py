@@ -17,7 +17,7 @@ _SHORTEST_SUPPORT = 4
 _SPOKEN = 0.1
 """Share of its letters that a text must have in the script of a question about it."""
 
-_STEP = re.compile(r"^\s*\(?\d{1,2}[.)、）]\s*", re.MULTILINE)
+_STEP = re.compile(r"^\s*\(?\d{1,2}[.)、）](?!\d)\s*", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,16 @@ def _grounded(
         return Fault.EMPTY, f"a question of more than {_LONGEST_QUESTION} characters", None
     if source.prompts.refers(pair.question):
         return Fault.REFERS, "", None
-    spoken = scripts(source.whole)
-    for said in (pair.question, pair.answer) if answered else (pair.question,):
+    spoken, whole = scripts(source.whole), squeezed(source.whole)
+    # A name that the text writes in another script may be an answer in that script.
+    own_words = answered and squeezed(pair.answer) not in whole
+    for said in (pair.question, pair.answer) if own_words else (pair.question,):
         if (used := next(iter(scripts(said)), None)) and spoken.get(used, 0) < _SPOKEN:
             return Fault.LANGUAGE, f"{used.title()} letters", None
     if not answered:
         return None, "", None
 
-    whole, quote = squeezed(source.whole), squeezed(pair.support)
+    quote = squeezed(pair.support)
     if len(quote) < _SHORTEST_SUPPORT or quote not in whole:
         return Fault.SUPPORT, "", None
     given = f"{pair.support}\n{pair.question}\n{' '.join(source.headings)}"
@@ -81,8 +83,10 @@ def _grounded(
         return Fault.NAMES, f"{len(new)} of them", None
     if new := {name for name in names(pair.question) if squeezed(name) not in whole}:
         return Fault.NAMES, f"{len(new)} of the question", None
-    words = set(terms(answer))
-    coverage = len(words & set(terms(source.whole))) / len(words) if words else 0.0
+    words, held = set(terms(answer)), set(terms(source.whole)) | numbers(source.whole)
+    # A Chinese character alone is half of a pair in the text.
+    held |= {word for word in words if len(word) == 1 and word in whole}
+    coverage = len(words & held) / len(words) if words else 0.0
     if coverage < spec.coverage:
         return Fault.COVERAGE, f"{coverage:.0%} of its words", coverage
     return None, "", coverage

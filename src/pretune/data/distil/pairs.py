@@ -11,6 +11,10 @@ from pretune.data.teacher.ask import Reply
 from pretune.spec.distil import QuestionType
 
 
+_BRACKETS = 100
+"""Brackets of a reply at which an array is looked for: a hostile reply is nothing but brackets."""
+
+
 class Fault(StrEnum):
     """Why a reply or a pair is not used; the value is what reports print."""
 
@@ -91,7 +95,9 @@ def _arrays(text: str) -> Iterator[list[Any]]:
     """JSON arrays in ``text``, whatever stands around them."""
     decoder = json.JSONDecoder()
     place = text.find("[")
-    while place >= 0:
+    for _ in range(_BRACKETS):
+        if place < 0:
+            return
         try:
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):

@@ -40,9 +40,13 @@ class Unreadable(Exception):
 _WRAPPED = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\s*\n\s*(?=[\u3000-\u9fff\uff00-\uffef])")
 
 
+_UNSEEN = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad"))
+"""Characters without width, which break words for a search and mean nothing."""
+
+
 def one_line(text: str) -> str:
     """``text`` without line breaks; between Chinese characters a break leaves no space."""
-    return " ".join(_WRAPPED.sub("", text).split())
+    return " ".join(_WRAPPED.sub("", text.translate(_UNSEEN)).split())
 
 
 def heading(text: str, level: int) -> Block:

@@ -1,4 +1,4 @@
-"""Blocks to chunks: along headings, then paragraphs, then sentences; a table's row is never cut."""
+"""Blocks to chunks: along headings, then paragraphs, then sentences, and a table between rows."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +11,8 @@ Count = Callable[[str], int]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?]\s)|(?<=[。！？；])")
 _SPACE = re.compile(r"\s")
+
+_BETWEEN = "\n\n"
 
 _FULL_ENOUGH = 4
 """A heading begins a new chunk once this one holds a quarter of its size; shorter sections share
@@ -27,19 +29,21 @@ class Chunk:
 
 def chunks_of(blocks: Iterable[Block], size: int, count: Count = len) -> Iterator[Chunk]:
     """Chunks of at most ``size``, headings not counted. A table longer than that is cut between
-    rows, and each piece has its head; a longer sentence is cut at a space."""
+    rows, and each piece has its head; a longer row or sentence is cut at a space."""
     filling = _Filling()
     path: tuple[Block, ...] = ()
     for block in blocks:
+        if not block.text.strip():
+            continue
         if block.kind is BlockKind.HEADING:
             path = (*(above for above in path if above.level < block.level), block)
             if filling.size * _FULL_ENOUGH >= size:
                 yield filling.take()
             continue
         for piece in _pieces(block, size, count):
-            length = count(piece)
-            if filling.size and filling.size + length > size:
+            if filling.size and filling.size + count(f"{_BETWEEN}{piece}") > size:
                 yield filling.take()
+            length = count(f"{_BETWEEN}{piece}") if filling.size else count(piece)
             filling.add(path, piece, length)
     if filling.size:
         yield filling.take()
@@ -67,7 +71,7 @@ class _Filling:
             parts.append(piece)
             before = path
         self._pieces, self.size = [], 0
-        return Chunk(tuple(heading.text for heading in shared), "\n\n".join(parts))
+        return Chunk(tuple(heading.text for heading in shared), _BETWEEN.join(parts))
 
 
 def _common(paths: list[tuple[Block, ...]]) -> tuple[Block, ...]:
@@ -81,24 +85,32 @@ def _common(paths: list[tuple[Block, ...]]) -> tuple[Block, ...]:
 def _pieces(block: Block, size: int, count: Count) -> Iterator[str]:
     if count(block.text) <= size:
         yield block.text
+    elif block.kind is BlockKind.TEXT:
+        yield from _packed(_cut(_SENTENCE_END.split(block.text), size, count), "", size, count)
     elif block.kind is BlockKind.TABLE:
-        head, rule, *rows = block.text.split("\n")
-        room = max(1, size - count(head) - count(rule))
-        for part in _packed(rows, "\n", room, count):
-            yield f"{head}\n{rule}\n{part}"
-    elif block.kind is BlockKind.CODE:
-        yield from _packed(block.text.split("\n"), "\n", size, count)
+        yield from _parts_of_table(block.text, size, count)
     else:
-        sentences = [
-            piece
-            for sentence in _SENTENCE_END.split(block.text)
-            for piece in _halved(sentence, size, count)
-        ]
-        yield from _packed(sentences, "", size, count)
+        yield from _packed(_cut(block.text.split("\n"), size, count), "\n", size, count)
+
+
+def _parts_of_table(text: str, size: int, count: Count) -> Iterator[str]:
+    """Parts that all have the table's head, if it leaves room for half a chunk of rows."""
+    head, rule, *rows = text.split("\n")
+    room = size - count(f"{head}\n{rule}\n")
+    if 2 * room < size:
+        yield from _packed(_cut([head, *rows], size, count), "\n", size, count)
+        return
+    for part in _packed(_cut(rows, room, count), "\n", room, count):
+        yield f"{head}\n{rule}\n{part}"
+
+
+def _cut(parts: Iterable[str], size: int, count: Count) -> Iterator[str]:
+    for part in parts:
+        yield from _halved(part, size, count)
 
 
 def _packed(parts: Iterable[str], between: str, size: int, count: Count) -> Iterator[str]:
-    """Parts put together up to ``size``; a part longer than that stands alone."""
+    """Parts, none longer than ``size``, put together up to it."""
     taken: list[str] = []
     used = 0
     for part in parts:
