@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from docs_reference import plain, table
-
 from pretune.spec.distil import CheckSpec, ChunkSpec, DistilSpec, LimitSpec
 from pretune.spec.teacher import BudgetSpec, EndpointSpec, PriceSpec, TeacherSpec
 

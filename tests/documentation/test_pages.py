@@ -150,7 +150,8 @@ def test_named_files_and_tests_exist(page):
 @pytest.fixture
 def written(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    return [importlib.import_module(f"docs_{name}") for name in ("matrix", "commands", "rules", "distil")]
+    names = ("matrix", "commands", "rules", "distil")
+    return [importlib.import_module(f"docs_{name}") for name in names]
 
 
 def test_generated_pages_are_up_to_date(written):

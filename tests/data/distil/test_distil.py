@@ -504,3 +504,32 @@ def test_no_word_of_ours_is_lost_in_braces():
             assert not re.findall(r"\{(?!text\}|count\}|\")", user)
             assert "A > B" in user
             assert "- before?" in user
+
+
+def test_a_resumed_run_remembers_what_was_asked(tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def interrupt(standing):
+        if standing.chunks == 1:
+            raise Stopped
+
+    folder, out = tmp_path / "documents", tmp_path / "out"
+    folder.mkdir()
+    for name, end in (("a.txt", "It is due in May."), ("b.txt", "It may be waived.")):
+        (folder / name).write_text(f"The annual fee of the gold card is 20 euros. {end}")
+    with Scripted(good) as server:
+        given = spec(server.url, questions={"number": 1})
+        with pytest.raises(Stopped):
+            run(folder, out, given, progress=interrupt)
+        run(folder, out, given)
+    assert [row["document"] for row in rows(out / "pairs.jsonl")] == ["a.txt"]
+    assert [row["reason"] for row in rows(out / "rejected.jsonl")] == ["asked before"]
+
+
+def test_a_teacher_is_told_what_was_asked_before(folder, tmp_path):
+    with Scripted(good) as server:
+        run(folder, tmp_path / "out", spec(server.url))
+        prompts = [message_of(body) for body in server.bodies]
+    numbers = [p for p in prompts if "asks for an amount" in p and "gold card is" in p]
+    assert "- What is the colour of the gold card?" in numbers[0]

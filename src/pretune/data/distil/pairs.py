@@ -10,7 +10,6 @@ from pretune.data.distil.prompts import Prompts
 from pretune.data.teacher.ask import Reply
 from pretune.spec.distil import QuestionType
 
-
 _BRACKETS = 100
 """Brackets of a reply at which an array is looked for: a hostile reply is nothing but brackets."""
 
