@@ -4,11 +4,12 @@ A test fails while a page says something else than the code.
 """
 
 import docs_commands
+import docs_distil
 import docs_matrix
 import docs_reference
 import docs_rules
 
-PAGES = (docs_reference, docs_rules, docs_matrix, docs_commands)
+PAGES = (docs_reference, docs_rules, docs_distil, docs_matrix, docs_commands)
 """Modules with ``PAGE``, where the page is, and ``page()``, what it says."""
 
 

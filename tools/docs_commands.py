@@ -20,7 +20,8 @@ HEAD = """\
 <!-- Written by tools/docs.py from the program's own help; change it there. -->
 
 Results go to standard output, errors and progress to standard error. With `--json` the result, or
-the error, is JSON. Commands reach the network only where a task file says `allow_download: true`.
+the error, is JSON. Commands reach the network only where a task file says `allow_download: true`,
+or a distil file names an endpoint.
 """
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         Workbench,
         check,
         compare_runs,
+        distil_documents,
         evaluate,
         export_adapter,
         generate,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pretune.data.rules.check import check_rules
     from pretune.data.rules.make import make_rows
     from pretune.registry import Registry
+    from pretune.spec.distil import load_distil, parse_distil
     from pretune.spec.rules import load_rules, parse_rules
     from pretune.spec.task import load_task, parse_task
 
@@ -38,18 +40,21 @@ __all__ = [
     "check_rules",
     "clean_rows",
     "compare_runs",
+    "distil_documents",
     "evaluate",
     "export_adapter",
     "generate",
     "import_adapter",
     "load_adapter",
     "load_base",
+    "load_distil",
     "load_rules",
     "load_task",
     "make_rows",
     "mask_rows",
     "merge_adapter",
     "mix_rows",
+    "parse_distil",
     "parse_rules",
     "parse_task",
     "register",
@@ -64,11 +69,13 @@ _HOMES = {
     "clean_rows": "pretune.data.clean.clean",
     "load_adapter": "pretune.adapters.files",
     "load_base": "pretune.bases",
+    "load_distil": "pretune.spec.distil",
     "load_rules": "pretune.spec.rules",
     "load_task": "pretune.spec.task",
     "make_rows": "pretune.data.rules.make",
     "mask_rows": "pretune.data.privacy.mask",
     "mix_rows": "pretune.data.mix",
+    "parse_distil": "pretune.spec.distil",
     "parse_rules": "pretune.spec.rules",
     "parse_task": "pretune.spec.task",
     "unmask_rows": "pretune.data.privacy.mask",

@@ -10,6 +10,7 @@ import typer
 
 from documentation.pages import PAGES, ROOT, Fence, all_fences, fences, running
 from pretune.cli.app import app
+from pretune.spec.distil import parse_distil
 from pretune.spec.limits import LimitsSpec
 from pretune.spec.rules import parse_rules
 from pretune.spec.task import parse_task
@@ -89,6 +90,9 @@ def test_yaml_is_a_file_that_pretune_reads(fence):
     if "rules" in value:
         parse_rules(value, name="rules")
         return
+    if "teacher" in value:
+        parse_distil(value)
+        return
     parse_task(value if "data" in value and "template" in value else SMALLEST | value, name="task")
 
 
@@ -149,7 +153,8 @@ def test_named_files_and_tests_exist(page):
 @pytest.fixture
 def written(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    return [importlib.import_module(f"docs_{name}") for name in ("matrix", "commands", "rules")]
+    names = ("matrix", "commands", "rules", "distil")
+    return [importlib.import_module(f"docs_{name}") for name in names]
 
 
 def test_generated_pages_are_up_to_date(written):

@@ -7,6 +7,7 @@
 """
 
 from pretune.api.compare import compare_runs
+from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
 from pretune.api.registry import register
 from pretune.api.tasks import check, evaluate, generate, train
@@ -27,6 +28,7 @@ __all__ = [
     "check_rules",
     "clean_rows",
     "compare_runs",
+    "distil_documents",
     "evaluate",
     "export_adapter",
     "generate",

@@ -1,6 +1,5 @@
 """Finished runs behind one HTTP server: folders to tasks, tasks to a service."""
 
-import ipaddress
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pretune.api.workbench import Workbench
 from pretune.bases import Base
 from pretune.core.errors import AdapterError, DataError, SpecError, StorageError
 from pretune.core.files import write_atomic
+from pretune.core.hosts import is_loopback
 from pretune.core.names import unknown
 from pretune.engine.engine import Engine, Size
 from pretune.monitoring.prometheus import Prometheus
@@ -243,20 +243,11 @@ def _known_limits(path: Path | None, keys: Keys, tasks: Sequence[str]) -> Limits
 
 def check_address(options: ServeOptions) -> None:
     """Refuse to listen beyond this machine without keys."""
-    if options.keys is None and not _is_loopback(options.host):
+    if options.keys is None and not is_loopback(options.host):
         raise SpecError(
             f'"{options.host}" can be reached from other machines, and no keys are set; make one '
             "with: pretune serve --new-key keys.txt, and give --keys keys.txt"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_keys(path: Path | None) -> Keys:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
     BarColumn,
@@ -17,6 +17,9 @@ from rich.progress import (
 from pretune.cli.output import errors
 from pretune.core.events import Event
 
+if TYPE_CHECKING:
+    from pretune.data.distil.distil import Standing
+
 
 @contextmanager
 def counting(title: str) -> Iterator[Callable[[int], None]]:
@@ -25,6 +28,25 @@ def counting(title: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
         bar = progress.add_task(title, total=None)
         yield lambda count: progress.update(bar, advance=count)
+
+
+@contextmanager
+def asking(title: str, currency: str) -> Iterator[Callable[["Standing"], None]]:
+    """Yield what to call with how far asking a teacher is, and what it has cost."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
+        bar = progress.add_task(title, total=None, told="reading documents")
+
+        def tell(now: "Standing") -> None:
+            told = (
+                f"{now.chunks:,} of {now.of:,} chunks, {now.kept:,} pairs, {now.rejected:,} "
+                f"rejected, {now.spent.calls:,} calls, {now.spent.tokens:,} tokens"
+            )
+            if now.spent.money:
+                told += f", {now.spent.money:,.2f} {currency}"
+            progress.update(bar, completed=now.chunks, total=now.of, told=told.rstrip())
+
+        yield tell
 
 
 class Findings:

@@ -68,6 +68,18 @@ class GoalMissed(PretuneError, ValueError):
     exit_code = 10
 
 
+class BudgetError(PretuneError, RuntimeError):
+    """A budget that is spent; all that it bought is kept."""
+
+    exit_code = 11
+
+
+class TeacherError(PretuneError, ConnectionError):
+    """A teacher that cannot be reached, refuses the key or the model, or does not answer."""
+
+    exit_code = 12
+
+
 class MissingExtra(PretuneError, ImportError):
     """An optional dependency that is not installed; the message holds the install command."""
 

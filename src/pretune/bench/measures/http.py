@@ -98,16 +98,23 @@ def _server(base: Base, engine: Engine) -> Iterator[int]:
     import uvicorn
 
     from pretune.monitoring.prometheus import Prometheus
+    from pretune.serving.admission import Admission
     from pretune.serving.app import Service, create_app
     from pretune.serving.catalogue import Catalogue, ServedTask
-    from pretune.serving.keys import Keys
+    from pretune.serving.grammars import Grammars
+    from pretune.serving.keys import NO_KEYS
     from pretune.serving.worker import Worker
+    from pretune.spec.limits import LimitsSpec
 
     service = Service(
         worker=Worker(engine, 256),
         catalogue=Catalogue(base.renderer, base.anatomy.vocabulary, [ServedTask(MODEL)]),
         renderer=base.renderer,
-        keys=Keys(),
+        grammars=Grammars(
+            base.renderer.tokenizer_json, base.renderer.end_ids, base.anatomy.vocabulary
+        ),
+        keys=NO_KEYS,
+        admission=Admission(LimitsSpec()),
         meter=Prometheus(),
         longest=base.renderer.context_length,
     )

@@ -2,7 +2,14 @@
 
 import typer
 
-from pretune.cli.commands import data_augment, data_clean, data_mask, data_mix, data_rules
+from pretune.cli.commands import (
+    data_augment,
+    data_clean,
+    data_distil,
+    data_mask,
+    data_mix,
+    data_rules,
+)
 
 data = typer.Typer(
     help="Make, vary, clean and mix rows; every row keeps where it comes from.",
@@ -12,6 +19,7 @@ data = typer.Typer(
 )
 
 data.command("rules")(data_rules.rules)
+data.command("distil")(data_distil.distil)
 data.command("augment")(data_augment.augment)
 data.command("clean")(data_clean.clean)
 data.command("mix")(data_mix.mix)

@@ -1,0 +1,53 @@
+"""``pretune data distil``: documents to question-answer pairs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pretune.cli.output import AsJson, quiet_libraries, show
+
+if TYPE_CHECKING:
+    from pretune.data.distil.distil import Distilled
+
+
+def distil(
+    folder: Annotated[Path, typer.Argument(help="Folder of .txt, .md, .html, .pdf and .docx.")],
+    config: Annotated[Path, typer.Option(help="The distil file: teacher, budget, questions.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pairs and the teacher's answers.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files; answers stay.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a teacher ask and answer about documents; keep the pairs that stand every check."""
+    from pretune.api.distil import distil_documents
+    from pretune.cli.progress import asking
+    from pretune.spec.distil import load_distil
+
+    spec = load_distil(config)
+    quiet_libraries()
+    endpoint = spec.teacher.endpoint
+    currency = endpoint.prices.currency if endpoint and endpoint.prices else ""
+    with asking(f"distil {out.name}", currency) as progress:
+        done = distil_documents(folder, out, spec, overwrite=overwrite, progress=progress)
+    show(done.to_dict(), _table(done), as_json=as_json)
+
+
+def _table(done: "Distilled") -> RenderableType:
+    """What was made, what was not and why, and what it cost."""
+    table = Table(show_header=False)
+    table.add_column("what")
+    table.add_column("how many", justify="right")
+    for written in (done.chunks, done.pairs):
+        for what, number in sorted(written.counts.items()):
+            table.add_row(what, f"{number:,}")
+    for outcome, number in sorted(done.calls.items()):
+        table.add_row(f"calls: {outcome}", f"{number:,}")
+    table.add_row("answers from earlier runs", f"{done.from_cache:,}")
+    table.add_row("tokens paid, all runs", f"{done.spent.tokens:,}")
+    table.add_row("money, all runs", f"{done.spent.money:,.4f} {done.currency}".rstrip())
+    return Group(table, Text(str(done.pairs.files["pairs"]), overflow="fold"))

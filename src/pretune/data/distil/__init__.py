@@ -1,0 +1,1 @@
+"""Question-answer pairs from documents, asked of a teacher and checked."""

@@ -1,0 +1,1 @@
+"""Documents to blocks to chunks; what one document does costs no other."""

@@ -1,0 +1,1 @@
+"""Asking a teacher: at its pace, within a budget, and never twice for the same answer."""
