@@ -16,6 +16,7 @@ from pretune.bases.fakes import tiny_base
 from pretune.core.records import Completion, Request
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, Turn
+from pretune.engine import fused
 from pretune.engine.fused import FusedDecoder, fused_decoder
 
 MOST = 9
@@ -77,6 +78,10 @@ class Spied(Probe):
     def hooks(self) -> int:
         return self._decoder.hooks
 
+    @property
+    def head(self):
+        return self._decoder.head
+
     def __call__(self, *args) -> torch.Tensor:
         self.fused += 1
         return self._decoder(*args)
@@ -124,7 +129,10 @@ def test_fused_is_the_models_own_code(host, method, names):
     plain.close()
 
 
-def test_fused_in_16_bits(host):
+@pytest.mark.parametrize("room", [2**40, 0])
+def test_fused_in_16_bits(host, room, monkeypatch):
+    """Packed, or plain where memory has no room for a second copy."""
+    monkeypatch.setattr(fused, "free_memory", lambda: room)
     model = copy.deepcopy(host.model).bfloat16()
     base = replace(host, model=model, anatomy=dissect(model))
     probe, plain = Spied(base), Spied(base, fused=False)
@@ -132,6 +140,8 @@ def test_fused_in_16_bits(host):
     probe.finish(*requests)
     plain.finish(*requests)
     assert probe.fused == 1
+    linears = [probe._decoder._head, probe._decoder._blocks[0].qkv]
+    assert all((linear.packed is not None) == (room > 0) for linear in linears)
     same(probe, plain, rtol=0.02, atol=0.06)
 
 

@@ -6,6 +6,7 @@ made once for all layers. Every other step, and every other family, runs on the 
 (``engine/paged.py``), with the same results.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,6 +22,12 @@ from pretune.bases.anatomy import Anatomy, Part, Site
 from pretune.engine.paged import Paged, Score
 
 _FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
+_USUAL_ROWS = 32
+"""Rows of a step for which packed weights are laid out; any other number is right as well."""
+
+_MOST_PACKED = 0.25
+"""Share of the free memory that packed weights may take."""
+
 _PARTS = Part.QUERY, Part.KEY, Part.VALUE, Part.OUT, Part.GATE, Part.UP, Part.DOWN
 
 
@@ -40,15 +47,22 @@ class _Norm(NamedTuple):
         return cls(module.weight, module.variance_epsilon)
 
 
-class _Linear(NamedTuple):
+@dataclass(eq=False)
+class _Linear:
     """Linear layers of one input as one product; ``parts`` says whose columns are which."""
 
     weight: Tensor
     bias: Tensor | None
-    parts: tuple[tuple[Site, slice], ...]
+    parts: tuple[tuple[Site, slice], ...] = ()
+    packed: Tensor | None = None
 
-    def __call__(self, x: Tensor, edits: Sequence[Edit]) -> Tensor:
-        y = F.linear(x, self.weight, self.bias)
+    def __call__(self, x: Tensor, edits: Sequence[Edit] = ()) -> Tensor:
+        y: Tensor
+        if self.packed is None:
+            y = F.linear(x, self.weight, self.bias)
+        else:
+            linear = torch.ops.mkldnn._linear_pointwise
+            y = linear(x.contiguous(), self.packed, self.bias, "none", [], "")
         for edit in edits:
             for site, columns in self.parts:
                 own = y[:, columns]
@@ -56,6 +70,10 @@ class _Linear(NamedTuple):
                 if changed is not own:
                     own.copy_(changed)
         return y
+
+    def pack(self) -> None:
+        """Keep the weights a second time, as the product reads them fastest."""
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _USUAL_ROWS)
 
     @classmethod
     def of(cls, *sites: Site) -> "_Linear":
@@ -86,7 +104,9 @@ class _Block:
 class FusedDecoder:
     """The blocks of one base, ready for steps of single tokens.
 
-    Fused weights are no second copy: the base's own parameters become views of them.
+    Fused weights are no second copy: the base's own parameters become views of them. In bf16 on a
+    CPU they are packed besides, with the first step, where memory has room for that copy; it is of
+    the base as it is then, which is frozen.
     """
 
     def __init__(self, base: Base) -> None:
@@ -101,6 +121,9 @@ class FusedDecoder:
             for layer, block in enumerate(backbone.layers)
         ]
         self._norm = _Norm.of(backbone.norm)
+        head = base.model.get_output_embeddings()
+        self._head = _Linear(head.weight.detach(), head.bias)
+        self._to_pack = base.device.type == "cpu" and base.model.dtype is torch.bfloat16
         self._modules = list(base.model.modules())
 
     @property
@@ -113,6 +136,8 @@ class FusedDecoder:
     ) -> Tensor:
         """Last hidden states ``(N, hidden)`` of the tokens ``ids (N,)`` at ``positions (N,)``, one
         a sequence, whose keys and values are written. ``edits`` act at linear layers alone."""
+        if self._to_pack:
+            self._pack()
         x: Tensor = self._backbone.embed_tokens(ids)
         cos, sin = self._backbone.rotary_emb(x, positions[None])
         cos, sin = cos[0][:, None], sin[0][:, None]
@@ -125,6 +150,19 @@ class FusedDecoder:
             gate, up = block.gate_up(block.between(x), edits).chunk(2, -1)
             x = x + block.down(block.activation(gate) * up, edits)
         return self._norm(x)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits ``(N, vocabulary)`` of ``hidden (N, hidden)``."""
+        return self._head(hidden)
+
+    def _pack(self) -> None:
+        self._to_pack = False
+        linears = [self._head]
+        for block in self._blocks:
+            linears += block.qkv, block.out, block.gate_up, block.down
+        if sum(linear.weight.nbytes for linear in linears) < _MOST_PACKED * free_memory():
+            for linear in linears:
+                linear.pack()
 
     def _attention(
         self, layer: int, block: _Block, heads: Tensor, cos: Tensor, sin: Tensor, paged: Paged
@@ -159,7 +197,7 @@ def _is_known(base: Base) -> bool:
     plain = {"Embedding", "ModuleList", "Linear", type(backbone.layers[0].mlp.act_fn).__name__}
     if kinds != plain | {name + kind for kind in own}:
         return False
-    linears = [site.module for site in base.anatomy.linears]
+    linears = [site.module for site in base.anatomy.linears] + [model.get_output_embeddings()]
     if any(type(linear) is not nn.Linear for linear in linears):
         return False  # quantised, or an adapter of another library
     if 2 * backbone.rotary_emb.inv_freq.numel() != base.anatomy.head_dim:
@@ -194,6 +232,14 @@ def _block(block: Any, sites: Mapping[Part, Site], anatomy: Anatomy) -> _Block:
         activation=block.mlp.act_fn,
         down=_Linear.of(sites[Part.DOWN]),
     )
+
+
+def free_memory() -> int:
+    """Bytes of memory that nobody uses; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 0
 
 
 def _stacked(parameters: Sequence[nn.Parameter]) -> Tensor:

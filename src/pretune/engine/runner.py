@@ -1,6 +1,6 @@
 """The runner: one step of a plan through the base, as one row of tokens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,7 +41,7 @@ class Runner:
     def run(self, pieces: Sequence[Piece]) -> Ran:
         """Write ``pieces`` into their blocks, and compute what follows those that are complete."""
         ordered = self._ordered(pieces)
-        base, device = self._injection.base, self._injection.base.device
+        device = self._injection.base.device
         firsts = [0]
         for piece in ordered:
             firsts.append(firsts[-1] + len(piece))
@@ -49,28 +49,30 @@ class Runner:
         positions = torch.tensor([self._positions(ordered)], device=device)
         paged = self._paged(ordered, firsts, positions[0])
         with self._injection.routed(self._routing(ordered)):
-            hidden = self._hidden(ids, positions, paged)
+            hidden, head = self._hidden(ids, positions, paged)
             ending = [i for i, p in enumerate(ordered) if p.stop == len(p.sequence.ids)]
             if not ending:
                 return Ran([], hidden, [])
             rows, sizes = self._wanted(ordered, firsts, ending)
             index = torch.tensor(rows, device=device)
             with self._injection.narrowed(index):
-                logits = base.head(hidden[index])
+                logits = head(hidden[index])
         return Ran([ordered[i] for i in ending], logits, sizes)
 
-    def _hidden(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor:
-        """Last hidden states ``(N, hidden)`` under the routing in force."""
+    def _hidden(
+        self, ids: Tensor, positions: Tensor, paged: Paged
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Last hidden states ``(N, hidden)`` under the routing in force, and the head for them."""
         base, fused = self._injection.base, self._fused
         if fused is not None and not paged.spans and fused.hooks == self._injection.hooks:
             edits = self._injection.linear_edits()
             if edits is not None:
-                return fused(ids[0], positions[0], paged, edits)
+                return fused(ids[0], positions[0], paged, edits), fused.head
         with paged_attention(base):
             hidden: Tensor = base.backbone(
                 ids, position_ids=positions, use_cache=False, paged=paged
             ).last_hidden_state[0]
-        return hidden
+        return hidden, base.head
 
     def _ordered(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Single tokens first, by the number of blocks they see, so that near ones form a group;
