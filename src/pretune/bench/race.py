@@ -21,11 +21,13 @@ class Lane(NamedTuple):
 @dataclass
 class Times:
     """Seconds until every request had its first token, and of each step after in which every one
-    got a token; ``held`` is the most bytes of adapters that such a step needed."""
+    got a token; ``held`` is the most bytes of adapters that such a step needed, ``firsts`` the
+    first token of each request."""
 
     prefill: float = 0.0
     steps: list[float] = field(default_factory=list)
     held: int = 0
+    firsts: list[int] = field(default_factory=list)
 
     @property
     def step(self) -> float:
@@ -44,6 +46,7 @@ class _Runner:
         self.engine, self.times = lane.engine, Times()
         self._count = len(lane.requests)
         self._without_token = {request.id for request in lane.requests}
+        self._firsts = {request.id: -1 for request in lane.requests}
         for request in lane.requests:
             self.engine.submit(request)
 
@@ -59,7 +62,11 @@ class _Runner:
         took = time.perf_counter() - began
         if not decodes:
             self.times.prefill += took
-            self._without_token -= {one.request_id for one in outputs if one.new}
+            for one in outputs:
+                if one.new and one.request_id in self._without_token:
+                    self._without_token.remove(one.request_id)
+                    self._firsts[one.request_id] = one.new[0].token
+            self.times.firsts = list(self._firsts.values())
         elif len(outputs) == self._count:
             self.times.steps.append(took)
             self.times.held = max(self.times.held, self.engine.stats().adapter_bytes_held)

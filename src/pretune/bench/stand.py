@@ -114,7 +114,7 @@ class Stand:
         draw = torch.Generator().manual_seed(number)
         method = build_method(LoraConfig(rank=self.work.rank))
         return {
-            name: torch.randn(value.shape, generator=draw) * 0.01 if name.endswith(".B") else value
+            name: torch.randn(value.shape, generator=draw) * 0.1 if name.endswith(".B") else value
             for name, value in method.initial(self.base, None, number).items()
         }
 

@@ -83,6 +83,13 @@ def speedup(stand: Stand, name: str, rounds: Sequence[Round], engine: str) -> Fi
     each = [
         {
             "tasks": one.tasks,
+            # Of rounded products, some come out otherwise; of another model, nearly all.
+            "first_tokens_alike": round(
+                statistics.mean(
+                    a == b for a, b in zip(one.ours.firsts, one.theirs.firsts, strict=True)
+                ),
+                2,
+            ),
             **{
                 side: [round(times.prefill, 2), milliseconds(times.steps)]
                 for side, times in (("pretune", one.ours), (engine, one.theirs))

@@ -7,7 +7,6 @@ standard output goes to standard error.
 
 import json
 import os
-import statistics
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,6 @@ def answer_lines(start: Callable[[dict[str, Any]], Answer]) -> None:
         print(json.dumps(answer(json.loads(line))), file=out, flush=True)
 
 
-def times_of(prefill: float, steps: list[float]) -> dict[str, Any]:
-    """Seconds to all first tokens, and of each step after."""
-    return {"prefill": prefill, "steps": steps, "step": statistics.median(steps)}
+def times_of(prefill: float, steps: list[float], firsts: list[int]) -> dict[str, Any]:
+    """Seconds to all first tokens and of each step after, and the first token of each prompt."""
+    return {"prefill": prefill, "steps": steps, "firsts": firsts}

@@ -44,7 +44,7 @@ def start(settings: dict[str, Any]) -> Answer:
         names = ["__base__" if task is None else str(task) for task in line["tasks"]]
         began = time.perf_counter()
         with torch.inference_mode():
-            tuned.generate(  # type: ignore[no-untyped-call]
+            written = tuned.generate(  # type: ignore[no-untyped-call]
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 adapter_names=names,
@@ -56,7 +56,7 @@ def start(settings: dict[str, Any]) -> Answer:
             )
         marks = [began, *clock.times]
         gaps = [after - before for before, after in pairwise(marks)]
-        return dict(times_of(gaps[0], gaps[1:]))
+        return dict(times_of(gaps[0], gaps[1:], written[:, ids.shape[1]].tolist()))
 
     return answer
 

@@ -26,7 +26,7 @@ class Peer:
     def run(self, prompts: Sequence[Sequence[int]], tasks: Sequence[int | None], new: int) -> Times:
         """One batch of ``prompts``; ``tasks`` says which adapter each has."""
         told = self.ask({"prompts": prompts, "tasks": tasks, "new": new})
-        return Times(told["prefill"], told["steps"])
+        return Times(told["prefill"], told["steps"], firsts=told["firsts"])
 
     def ask(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Send a line, wait for the answer.

@@ -52,6 +52,7 @@ def start(settings: dict[str, Any]) -> Answer:
             temperature=0, max_tokens=line["new"], ignore_eos=True, detokenize=False
         )
         waiting = set()
+        firsts = [-1] * len(line["prompts"])
         for number, (ids, task) in enumerate(zip(line["prompts"], line["tasks"], strict=True)):
             adapter = None if task is None else adapters[task]
             engine.add_request(
@@ -64,11 +65,15 @@ def start(settings: dict[str, Any]) -> Answer:
             outputs = engine.step()
             now = time.perf_counter()
             if waiting:
-                waiting -= {one.request_id.split("-")[0] for one in outputs}
+                for one in outputs:
+                    name = one.request_id.split("-")[0]
+                    if name in waiting:
+                        waiting.remove(name)
+                        firsts[int(name)] = one.outputs[0].token_ids[0]
                 prefill = now - began
             elif len(outputs) == len(line["prompts"]):
                 steps.append(now - step)
-        return dict(times_of(prefill, steps))
+        return dict(times_of(prefill, steps, firsts))
 
     return answer
 
