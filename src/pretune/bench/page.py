@@ -128,9 +128,7 @@ def throughput_plot(figures: Sequence[Figure]) -> ThroughputPlot | None:
 
 def render(results: Results) -> str:
     """One HTML page with the table, the plot and the machine."""
-    loader = ChoiceLoader(
-        [PackageLoader("pretune.bench"), PackageLoader("pretune.evaluation.report")]
-    )
+    loader = ChoiceLoader([PackageLoader("pretune.bench"), PackageLoader("pretune.core")])
     environment = Environment(
         loader=loader,
         autoescape=True,

@@ -33,7 +33,8 @@ def report_error(error: PretuneError, *, as_json: bool) -> None:
         typer.echo(json.dumps({"error": str(error), "kind": kind}, ensure_ascii=False), err=True)
     else:
         errors.print("error:", style="bold red", end=" ")
-        errors.print(str(error), markup=False)
+        # Broken by whoever shows it, or not at all: a path must stay one that can be copied.
+        errors.print(str(error), markup=False, soft_wrap=True)
 
 
 def quiet_libraries() -> None:
