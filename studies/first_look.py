@@ -1,7 +1,7 @@
-"""A first look at quality: every method on SST-2 and BANKING77, one seed, with intervals.
+"""A first look at quality: every method on SST-2 and BANKING77, some on E2E, one seed.
 
-Each run is a process of its own, so that its peak memory is its own, and a finished one is kept:
-stop and start the study at will.
+Values are with 95 % bootstrap intervals. Each run is a process of its own, so that its peak memory
+is its own, and a finished one is kept: stop and start the study at will.
 
     python studies/first_look.py --data ../shared/data --out runs/first-look
     python studies/first_look.py --table runs/first-look
@@ -24,9 +24,21 @@ from pretune.training.history import StopReason
 from pretune.training.loop import Start
 from pretune.training.memory import PeakMemory
 
-INSTRUCTIONS = {
-    "sst2": "Is the review positive or negative?",
-    "banking77": "Name the intent of the customer's message.",
+CHOICE = {"metrics": ["accuracy", "macro_f1"]}
+SETS: dict[str, Mapping[str, Any]] = {
+    "sst2": {
+        "template": {"system": "Is the review positive or negative?", "user": "{text}"},
+        **CHOICE,
+    },
+    "banking77": {
+        "template": {"system": "Name the intent of the customer's message.", "user": "{text}"},
+        **CHOICE,
+    },
+    "e2e_nlg": {
+        "template": {"system": "Describe it in a sentence.", "user": "{input}"},
+        "metrics": ["bleu", "rouge_l"],
+        "generate": {"max_new_tokens": 96},
+    },
 }
 
 METHODS: dict[str, Mapping[str, Any]] = {
@@ -43,18 +55,22 @@ METHODS: dict[str, Mapping[str, Any]] = {
     "direft r=8, prompt": {"method": "direft"},
 }
 
+SENTENCES = ("base", "full", "lora r=8, all tokens", "lora r=8, prompt")
+"""Methods that write sentences too: those answers take longest."""
+
 
 def task_of(data: Path, name: str, method: str) -> TaskSpec:
     """The task file of one run, as a value."""
-    labels = json.loads((data / name / "task.json").read_text())["labels"]
+    labels = json.loads((data / name / "task.json").read_text()).get("labels")
+    target = "{label}" if labels else "{target}"
     return parse_task(
         {
             "name": name,
             "data": {split: f"{split}.jsonl" for split in ("train", "validation", "test")},
-            "template": {"system": INSTRUCTIONS[name], "user": "{text}", "target": "{label}"},
             "labels": labels,
-            "metrics": ["accuracy", "macro_f1"],
             "train": {"precision": "auto", "evaluation_rows": 250},
+            **SETS[name],
+            "template": {**SETS[name]["template"], "target": target},
             **METHODS[method],
         },
         folder=data / name,
@@ -95,11 +111,12 @@ def run(data: Path, name: str, method: str, out: Path) -> dict[str, Any]:
 def table(out: Path) -> str:
     """The results in ``out`` as Markdown."""
     lines = []
-    for name in INSTRUCTIONS:
+    for name, task in SETS.items():
+        first, second = task["metrics"]
         lines += [
             f"### {name}",
             "",
-            "| method | accuracy | 95 % interval | macro F1 | trained weights | adapter KB | "
+            f"| method | {first} | 95 % interval | {second} | trained weights | adapter KB | "
             "train s | peak MB |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
@@ -108,11 +125,10 @@ def table(out: Path) -> str:
             if not path.exists():
                 continue
             one = json.loads(path.read_text())
-            accuracy = one["accuracy"]
             lines.append(
-                f"| {method} | {accuracy['value']:.3f} | "
-                f"{accuracy['low']:.3f} to {accuracy['high']:.3f} | "
-                f"{one['macro_f1']['value']:.3f} | {one['trainable_parameters']:,} | "
+                f"| {method} | {one[first]['value']:.3f} | "
+                f"{one[first]['low']:.3f} to {one[first]['high']:.3f} | "
+                f"{one[second]['value']:.3f} | {one['trainable_parameters']:,} | "
                 f"{one['adapter_bytes'] / 1024:,.0f} | {one['train_s']:.0f} | "
                 f"{one['peak_memory_bytes'] / 2**20:,.0f} |"
             )
@@ -142,7 +158,9 @@ def main() -> None:
         write_atomic(path, json.dumps(run(args.data, name, method, path.parent), indent=1) + "\n")
         return
     for method in METHODS:
-        for name in INSTRUCTIONS:
+        for name in SETS:
+            if name == "e2e_nlg" and method not in SENTENCES:
+                continue
             if not _result(args.out, name, method).exists():
                 print(f"{name}: {method}", flush=True)
                 command = [sys.executable, __file__, "--data", str(args.data)]

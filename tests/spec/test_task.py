@@ -14,7 +14,7 @@ from pretune.spec.base import BaseSpec
 from pretune.spec.data import HubSource
 from pretune.spec.dump import dump_task
 from pretune.spec.goals import Goal
-from pretune.spec.methods import METHODS, LoraConfig, PromptTuningConfig
+from pretune.spec.methods import METHODS, DoraConfig, LoraConfig, PromptTuningConfig
 from pretune.spec.task import Kind, load_task, parse_task
 
 SMALLEST = """\
@@ -61,6 +61,20 @@ def test_rates_of_matrices_fall_with_the_width_of_the_base():
     assert lora.rate_at(4096) == pytest.approx(rate / 16)
     assert lora.rate_at(64) == rate  # not vetted below, so not raised
     assert soft.rate_at(4096) == PromptTuningConfig.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("method", "share"),
+    [
+        (LoraConfig(rank=32), 1),  # scale 1/2, 32 terms
+        (LoraConfig(rank=32, alpha=64), 1 / 4),  # scale 2, 32 terms
+        (LoraConfig(rank=64, rslora=True), 1 / 8),  # scale 2, 64 terms
+        (LoraConfig(alpha=4), 1),  # not vetted below, so not raised
+        (DoraConfig(rank=16, alpha=32), 1 / 2),
+    ],
+)
+def test_rates_fall_with_how_far_a_low_rank_product_reaches(method, share):
+    assert method.rate_at(256) == pytest.approx(method.learning_rate * share)
 
 
 def test_importing_the_models_does_not_import_torch():

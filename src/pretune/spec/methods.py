@@ -23,6 +23,9 @@ Start = Literal["text", "vocabulary", "random"]
 VETTED_WIDTH = 256
 """Hidden width of the base on which the learning rates were found, the embedded one."""
 
+_VETTED_ALPHA = 16.0
+"""``scale * rank`` of the low-rank product on which its learning rate was found."""
+
 _NOTHING_IN_DECODE = (
     "virtual tokens are written once into the cache and have no part in decode, "
     'so "all" would mean the same as "prompt"; use scope "prompt"'
@@ -55,14 +58,19 @@ class MethodConfig(Strict):
         """Positions that the method writes before the prompt; they take room in the context."""
         return 0
 
+    @property
+    def reach(self) -> float:
+        """How far a step moves an output, against the configuration on which the rate was found."""
+        return 1.0
+
     def rate_at(self, width: int) -> float:
         """The peak learning rate on a base of hidden ``width``, where the task file gives none.
 
         Adam moves every weight by about the rate, and a matrix sums ``width`` of them: its rate
-        falls with the width (Yang et al. 2022, arXiv 2203.03466, table 3).
+        falls with the width (Yang et al. 2022, arXiv 2203.03466, table 3), and with ``reach``.
         """
         factor = min(1.0, VETTED_WIDTH / width) if self.trains_matrices else 1.0
-        return self.learning_rate * factor
+        return self.learning_rate * factor / max(1.0, self.reach)
 
     def check_scope(self, scope: Scope) -> None:
         """Raise ScopeError, with the reason, where ``scope`` makes no sense for the method."""
@@ -94,6 +102,11 @@ class LoraConfig(MethodConfig):
         """Factor of the low-rank product."""
         return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
 
+    @property
+    def reach(self) -> float:
+        """The product sums ``rank`` terms, each times the scale."""
+        return self.scale * self.rank / _VETTED_ALPHA
+
 
 class DoraConfig(MethodConfig):
     """LoRA with a trained magnitude per output (Liu et al. 2024, arXiv 2402.09353)."""
@@ -111,6 +124,11 @@ class DoraConfig(MethodConfig):
     def scale(self) -> float:
         """Factor of the low-rank product."""
         return self.alpha / self.rank
+
+    @property
+    def reach(self) -> float:
+        """The product sums ``rank`` terms, each times the scale."""
+        return self.scale * self.rank / _VETTED_ALPHA
 
 
 class BottleneckConfig(MethodConfig):
