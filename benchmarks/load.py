@@ -5,7 +5,14 @@ it requests as they would come (Poisson arrivals, whether or not earlier ones ar
 labels and the bare base, streams and whole answers, clients that leave or are killed, and
 requests that must be refused. There are fewer slots than tasks, so adapters come and go all the
 time, and a cache that is often full. An answer must be its own task's, as the slow reference
-gives it. At the end nothing may be left: no block, no adapter, no request, no open file, no memory.
+gives it.
+
+Meanwhile an operator promotes versions of some tasks, rolls back and sends canaries, through the
+server or past it, and collects what is needed no more. An answer of theirs must be that of the
+version it names, and the task must have pointed to that version during the request.
+
+At the end nothing may be left: no block, no adapter, no request, no pinned version, no open file,
+no memory.
 
     python benchmarks/load.py --minutes 10
     python benchmarks/load.py --minutes 0.2 --rate 8 --json      # what the tests run
@@ -23,34 +30,48 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
-from load_server import Server, left_over
+from load_server import IDLE_SECONDS, Server, left_over
 from load_traffic import Traffic
+from load_versions import Operator
 from load_world import build_world
+
+CHANGES = 1.0
+"""Changes of versions a second."""
+
+
+async def _both(traffic: Traffic, operator: Operator, seconds: float, rate: float) -> None:
+    changing = asyncio.create_task(operator.run(seconds, CHANGES))
+    await traffic.run(seconds, rate)
+    await changing
 
 
 def load(seconds: float, rate: float, base: str, seed: int) -> dict[str, Any]:
     """One run; the record says what was asked, answered, wrong and left."""
     with tempfile.TemporaryDirectory(prefix="pretune-load-") as name:
-        questions = build_world(Path(name), base)
+        questions, changing = build_world(Path(name), base)
         server = Server(Path(name))
+        operator = Operator(server.url, server.admin_key, Path(name) / "registry", changing, seed)
         try:
             server.wait_ready()
-            warm = Traffic(server.url, questions, seed + 1)
-            asyncio.run(warm.run(min(60, 0.25 * seconds), rate))
+            warm = Traffic(server.url, questions, seed + 1, operator.pointers)
+            asyncio.run(_both(warm, operator, min(60, 0.25 * seconds), rate))
+            operator.done.clear()
             server.idle()
             before = server.held()
-            traffic = Traffic(server.url, questions, seed)
-            asyncio.run(traffic.run(seconds, rate))
+            traffic = Traffic(server.url, questions, seed, operator.pointers)
+            asyncio.run(_both(traffic, operator, seconds, rate))
             counts, after = server.idle(), server.settled(before)
+            pins = operator.left_over(IDLE_SECONDS)
             healthy = httpx.get(f"{server.url}/health").status_code == 200
         finally:
             gone = server.stop()
-    wrong = warm.tally.wrong + traffic.tally.wrong
+    wrong = warm.tally.wrong + traffic.tally.wrong + operator.wrong
     traffic.tally.wrong = wrong
-    left = left_over(counts, before, after) + ([] if healthy else ["not healthy"])
+    left = left_over(counts, before, after) + pins + ([] if healthy else ["not healthy"])
     return {
         "ok": not wrong and not left,
         **traffic.tally.record(),
+        "changes": dict(sorted(operator.done.items())),
         "left": left,
         "questions": len(questions),
         "rss_growth_mib": round((after.rss - before.rss) / 2**20, 1),

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import httpx2 as httpx
 
+from pretune.api.serve import new_key
+
 SLOTS, CACHE_TOKENS, MOST_REQUESTS = 2, 512, 32
 """Few of all, so that adapters come and go, blocks run out, and clients are told to come back."""
 
@@ -33,13 +35,16 @@ class Server:
     """``pretune serve`` in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
+        self.admin_key = new_key(folder / "admin-keys")
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._log = (folder / "server.log").open("w")
         command = [
-            sys.executable, "-m", "pretune", "serve", str(folder / "runs"), "--port", str(port),
+            sys.executable, "-m", "pretune", "serve",
+            str(folder / "runs"), str(folder / "registry"),
+            "--port", str(port), "--admin-keys", str(folder / "admin-keys"),
             "--slots", str(SLOTS), "--cache-tokens", str(CACHE_TOKENS),
             "--most-requests", str(MOST_REQUESTS),
         ]  # fmt: skip

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2 as httpx
+from load_versions import Pointers
 from load_world import TEXTS, Question
 
 from pretune.bench import streams
@@ -22,6 +23,7 @@ class Tally:
     """What came of the traffic."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -29,6 +31,7 @@ class Tally:
         """As JSON values."""
         return {
             "outcomes": dict(sorted(self.outcomes.items())),
+            "answers_by_version": dict(sorted(self.versions.items())),
             "wrong": self.wrong[:20],
             "p50_s": {name: _share(some, 0.5) for name, some in self.seconds.items()},
             "p99_s": {name: _share(some, 0.99) for name, some in self.seconds.items()},
@@ -42,8 +45,11 @@ def _share(values: list[float], share: float) -> float:
 class Traffic:
     """Clients of all kinds on one server."""
 
-    def __init__(self, url: str, questions: list[Question], seed: int) -> None:
+    def __init__(
+        self, url: str, questions: list[Question], seed: int, pointers: Pointers | None = None
+    ) -> None:
         self.tally = Tally()
+        self._pointers = pointers or Pointers()
         self._url = url
         self._questions = questions
         self._chance = random.Random(seed)
@@ -84,41 +90,64 @@ class Traffic:
             self.tally.wrong.append(f"{kind}: status {response.status_code}")
         return response.status_code == 200
 
-    def _check(self, question: Question, found: str, kind: str) -> None:
-        if found != question.text:
-            self.tally.wrong.append(f"{kind}: another answer for {question.body['model']}")
+    def _check(self, question: Question, found: str, shown: set[str], began: float) -> str | None:
+        """What is wrong with an answer whose parts have ``shown`` these versions."""
+        task = question.body["model"]
+        if question.versions is None:
+            return None if found == question.text else f"another answer for {task}"
+        if len(shown) != 1:
+            return f"{len(shown)} versions in an answer of {task}"
+        (version,) = shown
+        self.tally.versions[f"{task}@{version}"] += 1
+        if not self._pointers.allows(task, version, began, time.monotonic()):
+            return f"{task} answered by version {version} when it was not pointed to"
+        if found != question.versions.get(version):
+            return f"another answer for {task}@{version}"
+        return None
+
+    def _tell(self, kind: str, problem: str | None) -> None:
+        if problem is not None:
+            self.tally.wrong.append(f"{kind}: {problem}")
+
+    def _id(self) -> dict[str, str]:
+        """A request's own id, so that the same question goes to canaries and past them."""
+        return {"x-request-id": f"{self._chance.random()}"}
 
     async def whole(self, http: httpx.AsyncClient, question: Question) -> None:
         """A whole answer."""
         began = time.monotonic()
-        response = await http.post("/v1/chat/completions", json=question.body)
+        response = await http.post("/v1/chat/completions", json=question.body, headers=self._id())
         self.tally.seconds["whole"].append(time.monotonic() - began)
         if self._note("whole", response):
-            choice = response.json()["choices"][0]
-            self._check(question, choice["message"]["content"], "whole")
+            answer = response.json()
+            choice, shown = answer["choices"][0], {answer["system_fingerprint"]}
+            text = choice["message"]["content"]
+            self._tell("whole", self._check(question, text, shown, began))
             for label, expected in (question.scores or {}).items():
                 if not math.isclose(choice["scores"][label], expected, abs_tol=1e-4):
                     self.tally.wrong.append(f"whole: other scores for {question.body['model']}")
 
     async def stream(self, http: httpx.AsyncClient, question: Question) -> None:
         """A stream, read to its end."""
-        began, first, pieces = time.monotonic(), None, []
-        body = question.body | {"stream": True}
-        async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+        began, first, pieces, shown = time.monotonic(), None, [], set()
+        body, path = question.body | {"stream": True}, "/v1/chat/completions"
+        async with http.stream("POST", path, json=body, headers=self._id()) as response:
             if not self._note("stream", response):
                 return
             async for line in response.aiter_lines():
                 if line.startswith("data: {"):
                     first = first or time.monotonic()
-                    delta = json.loads(line[6:])["choices"][0]["delta"]
-                    pieces.append(delta.get("content") or "")
+                    event = json.loads(line[6:])
+                    shown.add(event["system_fingerprint"])
+                    pieces.append(event["choices"][0]["delta"].get("content") or "")
         self.tally.seconds["first_piece"].append((first or began) - began)
         self.tally.seconds["stream"].append(time.monotonic() - began)
-        self._check(question, "".join(pieces), "stream")
+        self._tell("stream", self._check(question, "".join(pieces), shown, began))
 
     async def leave(self, http: httpx.AsyncClient, question: Question) -> None:
         """Asks for much and leaves, before the first piece or after some."""
-        body = {"model": self._questions[0].body["model"], "messages": question.body["messages"]}
+        model = self._questions[0] if question.versions is None else question
+        body = {"model": model.body["model"], "messages": question.body["messages"]}
         body |= {"max_tokens": 200, "stream": self._chance.random() < 0.5}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._chance.uniform(0.01, 0.4)):

@@ -2,11 +2,12 @@
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from load_versions import Changing, set_up
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import save_adapter
@@ -15,6 +16,7 @@ from pretune.adapters.registry import build_method
 from pretune.api.runs import RunFolder
 from pretune.bases import Base, load_base
 from pretune.bases.fakes import save_tiny
+from pretune.core.digest import SHORT
 from pretune.core.errors import ScopeError
 from pretune.core.records import Request, Row
 from pretune.core.scope import Scope
@@ -51,12 +53,25 @@ TEXTS = (
 )
 
 
+CHANGING, VERSIONS = ("lora", "prompt_tuning", "direft"), 4
+"""Methods of the tasks whose versions change, and how many each has."""
+
+
 class Question(NamedTuple):
-    """A body for the chat route, and the answer that is right: a text, or label probabilities."""
+    """A body for the chat route, and the answer that is right: a text, or label probabilities; of
+    a task whose versions change the text of each, by the beginning of its digest."""
 
     body: dict[str, Any]
     text: str
     scores: dict[str, float] | None = None
+    versions: Mapping[str, str] | None = None
+
+
+class World(NamedTuple):
+    """Questions of all tasks, and those tasks whose versions change."""
+
+    questions: list[Question]
+    changing: list[Changing]
 
 
 def variants() -> Iterator[tuple[str, MethodConfig, Scope]]:
@@ -99,8 +114,8 @@ def make_spec(name: str, scope: Scope, method: str, base: str, folder: Path) -> 
     return parse_task(value, folder=folder)
 
 
-def build_world(folder: Path, base_name: str) -> list[Question]:
-    """Runs below ``folder`` for the server, and the questions that it will be asked."""
+def build_world(folder: Path, base_name: str) -> World:
+    """Runs and a registry below ``folder`` for the server, and the questions that it is asked."""
     name = str(save_tiny(folder / "base")) if base_name == "tiny" else base_name
     base = load_base(name)
     injection = Injection(base)
@@ -109,14 +124,58 @@ def build_world(folder: Path, base_name: str) -> list[Question]:
     for seed, (task, config, scope) in enumerate(variants()):
         spec = make_spec(task, scope, config.name, name, folder)
         adapter = make_adapter(base, config, scope, seed)
-        run = RunFolder(folder / "runs" / task)
-        saved = save_adapter(adapter, run.adapters)
-        run.task.write_text(dump_task(spec, run.path))
-        run.write_record({"adapter": str(saved.relative_to(run.path))})
+        _write_run(folder / "runs" / task, spec, adapter)
         injection.mount(task, adapter)
         questions += _task_questions(base, injection, spec)
         injection.unmount(task)
-    return questions
+    runs, asked = {}, []
+    for method in CHANGING:
+        task = f"changing-{method}"
+        config = next(one for _, one, scope in variants() if one.name == method)
+        spec = make_spec(task, Scope.PROMPT, method, name, folder)
+        adapters = [make_adapter(base, config, Scope.PROMPT, 100 + i) for i in range(VERSIONS)]
+        runs[task] = [
+            _write_run(folder / "versions" / f"{task}-{i}", spec, adapter)
+            for i, adapter in enumerate(adapters)
+        ]
+        asked.append((spec, adapters))
+    changing = set_up(folder / "registry", runs)
+    for task, (spec, adapters) in zip(changing, asked, strict=True):
+        questions += _changing_questions(base, injection, spec, task, adapters)
+    return World(questions, changing)
+
+
+def _write_run(folder: Path, spec: TaskSpec, adapter: Adapter) -> Path:
+    run = RunFolder(folder)
+    saved = save_adapter(adapter, run.adapters)
+    run.task.write_text(dump_task(spec, run.path))
+    run.write_record({"adapter": str(saved.relative_to(run.path))})
+    return folder
+
+
+def _changing_questions(
+    base: Base, injection: Injection, spec: TaskSpec, task: Changing, adapters: list[Adapter]
+) -> Iterator[Question]:
+    """What every version answers clearly, and no two alike."""
+    by_text: dict[str, dict[str, str]] = {}
+    for version, adapter in zip(task.versions, adapters, strict=True):
+        injection.mount(spec.name, adapter)
+        for question in _task_questions(base, injection, spec, TEXTS):
+            asked = question.body["messages"][0]["content"]
+            by_text.setdefault(asked, {})[version.digest[:SHORT]] = question.text
+        injection.unmount(spec.name)
+    found = [
+        Question(
+            {"model": spec.name, "messages": [{"role": "user", "content": asked}]}, "", None, said
+        )
+        for asked, said in by_text.items()
+        if len(set(said.values())) == len(task.versions)
+    ]
+    if not found:
+        raise SystemExit(
+            f"no question tells the versions of {spec.name} apart; choose another seed"
+        )
+    yield from found
 
 
 def _clear(reference: Reference, request: Request, ids: tuple[int, ...]) -> bool:
@@ -141,9 +200,11 @@ def _base_questions(base: Base, reference: Reference) -> Iterator[Question]:
             yield Question(body, base.renderer.decode(done.ids))
 
 
-def _task_questions(base: Base, injection: Injection, spec: TaskSpec) -> Iterator[Question]:
+def _task_questions(
+    base: Base, injection: Injection, spec: TaskSpec, texts: Sequence[str] = ()
+) -> Iterator[Question]:
     reference = Reference(injection, base.renderer.end_ids)
-    for text in random.Random(spec.name).sample(TEXTS, QUESTIONS):
+    for text in texts or random.Random(spec.name).sample(TEXTS, QUESTIONS):
         prompt = prompt_of(spec, base.renderer, Row("load", {"text": text})).prompt
         request = Request("load", prompt, spec.name, NEW)
         body = {"model": spec.name, "messages": [{"role": "user", "content": text}]}

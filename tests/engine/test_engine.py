@@ -120,6 +120,7 @@ def test_an_unexpected_fault_of_a_loader_is_the_requests_too(base):
 def test_without_a_loader_adapters_are_unknown(base):
     done = Probe(base).finish(asked(base, "a", "lora"))["a"]
     assert 'unknown adapter "lora"' in done.error
+    assert done.reason is FinishReason.FAILED, "nothing that a request says"
 
 
 def test_a_poisoned_request_fails_alone_and_leaves_nothing(base, lora):
@@ -143,7 +144,7 @@ def test_a_poisoned_request_fails_alone_and_leaves_nothing(base, lora):
 def test_a_request_that_can_never_fit_is_refused_with_the_numbers(base):
     probe = Probe(base, size=SMALL._replace(blocks=8))
     done = probe.finish(asked(base, "x"), replace(request_of(base, None, TURNS[2], most=2), id="y"))
-    assert done["x"].reason is FinishReason.FAILED
+    assert done["x"].reason is FinishReason.REFUSED
     assert "hold 32" in done["x"].error
     assert done["y"].reason is FinishReason.LENGTH
 

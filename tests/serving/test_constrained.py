@@ -212,7 +212,7 @@ def test_a_constraint_that_fails_fails_its_request_alone():
     done = Probe(base).finish(
         constrained(base, "bad", Failing()), replace(request_of(base, None), id="good")
     )
-    assert done["bad"] == Completion("bad", (), FinishReason.FAILED, error="too complex")
+    assert done["bad"] == Completion("bad", (), FinishReason.REFUSED, error="too complex")
     assert done["good"].reason is FinishReason.LENGTH
 
 

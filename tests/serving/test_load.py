@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def test_mixed_load_on_a_real_server_leaves_nothing():
     assert {"whole", "stream", "left", "refused"} <= kinds
     assert found["adapter_loads"] > 2
     assert found["questions"] > 60
+    assert sum(found["changes"].values()) > 2
+    assert found["answers_by_version"]
 
 
 def test_a_wrong_answer_and_an_error_are_told(running):
@@ -42,6 +45,46 @@ def test_a_wrong_answer_and_an_error_are_told(running):
     wrong = ask("free", "surely not this")
     assert set(wrong) == {"whole: another answer for free", "stream: another answer for free"}
     assert "whole: status 404" in ask("nobody", "")
+
+
+def test_an_answer_must_be_that_of_its_version_and_of_its_time():
+    from load_traffic import Traffic
+    from load_versions import Pointers
+    from load_world import Question
+
+    pointers = Pointers()
+    pointers.point("desk", {"old"}, since=-1e9, until=-1e9)
+    question = Question({"model": "desk"}, "", None, {"old": "a", "new": "b", "gone": "c"})
+    traffic = Traffic("http://nowhere", [question], seed=0, pointers=pointers)
+
+    def problem(text: str, *shown: str, began: float = 0.0) -> str | None:
+        return traffic._check(question, text, set(shown), began)
+
+    assert problem("a", "old") is None
+    assert problem("b", "old") == "another answer for desk@old"
+    assert "when it was not pointed to" in problem("b", "new")
+    assert problem("a", "old", "new") == "2 versions in an answer of desk"
+
+
+def test_a_version_may_answer_from_when_it_was_asked_for_until_the_others_were_told():
+    from load_versions import Pointers
+
+    pointers = Pointers()
+    pointers.point("desk", {"a"}, since=-math.inf, until=-math.inf)
+    pointers.point("desk", {"a", "b"}, since=10, until=math.inf)  # asked for at 10
+    pointers.point("desk", {"b"}, since=10, until=12)  # and told at 12
+
+    def times(version: str, *moments: float) -> list[bool]:
+        return [pointers.allows("desk", version, moment, moment) for moment in moments]
+
+    assert times("a", 0, 11, 12, 13) == [True, True, True, False]
+    assert times("b", 0, 9, 10, 99) == [False, False, True, True]
+    assert pointers.allows("desk", "b", 5, 10), "it was promoted while the request ran"
+    assert pointers.allows("desk", "a", 12, 99), "it was admitted before"
+    assert not pointers.allows("other", "a", 0, 0)
+    pointers.point("desk", {"a"}, since=20, until=21)  # back
+    assert times("a", 15, 20, 30) == [False, True, True]
+    assert times("b", 21, 22) == [True, False]
 
 
 def test_what_is_left_over_is_told():

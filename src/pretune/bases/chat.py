@@ -180,8 +180,16 @@ class ChatRenderer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ``ids`` without special tokens and outer white space."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text.strip()
+        return self.spell(ids).strip()
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """Text of ``ids`` without special tokens, as it stands between others: white space is kept,
+        and no tokenizer's tidiness ("a." for "a .") makes a text other than its pieces.
+        """
+        text: str = self._tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer and the chat template beside a model's weights."""

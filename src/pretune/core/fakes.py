@@ -71,6 +71,10 @@ class ByteRenderer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the byte tokens among ``ids``."""
+        return self.spell(ids)
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The same."""
         first = len(SPECIAL_TOKENS)
         return bytes(i - first for i in ids if i >= first).decode("utf-8", errors="replace")
 

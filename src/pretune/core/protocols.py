@@ -31,7 +31,10 @@ class Renderer(Protocol):
         """Tokenise each segment by itself; no text of the user becomes a special token."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of generated ids, special tokens left out."""
+        """Text of generated ids, special tokens and outer white space left out."""
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """Text of generated ids, special tokens left out, white space as it is."""
 
 
 class Generator(Protocol):

@@ -81,13 +81,14 @@ class Request:
 
 
 class FinishReason(StrEnum):
-    """Why generation ended: the end token, enough tokens, a stop token or text, the caller, or a
-    fault of this request alone."""
+    """Why generation ended: the end token, enough tokens, a stop token or text, the caller, or for
+    this request alone: it asked for what cannot be done, or something failed."""
 
     END = "end"
     LENGTH = "length"
     STOP = "stop"
     CANCELLED = "cancelled"
+    REFUSED = "refused"
     FAILED = "failed"
 
 
@@ -104,7 +105,7 @@ class Chosen:
 @dataclass(frozen=True, slots=True)
 class Completion:
     """Generated token ids, without the token that ended them; ``chosen`` is filled for requests
-    that want log-probabilities, ``error`` says what failed."""
+    that want log-probabilities, ``error`` says what was refused or failed."""
 
     request_id: str
     ids: tuple[int, ...]

@@ -23,7 +23,7 @@ class Adherence(Protocol):
         where the answer may end.
 
         Raises:
-            PretuneError: it has become too complex to say; the request cannot go on.
+            SpecError: it has become too complex to say; the request cannot go on.
         """
 
     def accept(self, token: int) -> None:

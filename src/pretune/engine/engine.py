@@ -14,7 +14,7 @@ from torch import Tensor
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection
 from pretune.bases import Base
-from pretune.core.errors import PretuneError, SpecError
+from pretune.core.errors import PretuneError, SpecError, UnknownName
 from pretune.core.names import unknown
 from pretune.core.records import Chosen, Completion, FinishReason, OptionScores, Request
 from pretune.engine.blocks import BlockPool
@@ -259,7 +259,7 @@ class Engine:
 
     def _take(self, sequence: Running, chosen: Chosen | PretuneError) -> Output:
         if not isinstance(chosen, Chosen):
-            return self._end(sequence, FinishReason.FAILED, str(chosen))
+            return self._end(sequence, _reason(chosen), str(chosen))
         request, token = sequence.request, chosen.token
         if token in self._end_ids:
             return self._end(sequence, FinishReason.END)
@@ -289,7 +289,7 @@ class Engine:
     def _fail(self, sequence: Running, error: PretuneError) -> Output:
         del self._requests[sequence.request.id]
         name = sequence.request.id
-        failed = Completion(name, (), FinishReason.FAILED, error=str(error))
+        failed = Completion(name, (), _reason(error), error=str(error))
         return Output(name, done=failed)
 
     def _end(
@@ -306,6 +306,12 @@ class Engine:
             self._cancelled.remove(sequence)
         done = Completion(name, tuple(sequence.generated), reason, tuple(sequence.chosen), error)
         return Output(name, new, done)
+
+
+def _reason(error: PretuneError) -> FinishReason:
+    """Whose it is to mend; a name that ``load`` does not know is nothing that a request says."""
+    asked = isinstance(error, SpecError) and not isinstance(error, UnknownName)
+    return FinishReason.REFUSED if asked else FinishReason.FAILED
 
 
 def _renamed(output: Output, name: str) -> Output:

@@ -5,7 +5,7 @@ from collections.abc import Sequence as Seq
 import torch
 from torch import Tensor
 
-from pretune.core.errors import AdapterError, PretuneError
+from pretune.core.errors import AdapterError, PretuneError, SpecError
 from pretune.core.records import Chosen
 from pretune.core.sampling import Sampling
 from pretune.engine.sequence import Sequence
@@ -46,7 +46,7 @@ def _chosen(logits: Tensor, sequence: Sequence, best: int) -> Chosen | PretuneEr
     if adherence is not None:
         try:
             changed = _narrowed(changed, adherence.allowed())
-        except PretuneError as error:
+        except SpecError as error:
             return error
     token = (
         int(changed.argmax())

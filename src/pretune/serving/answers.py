@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import uuid4
 
+from pretune.core.protocols import Renderer
 from pretune.core.records import Chosen, Completion, FinishReason, OptionScores, Request
 from pretune.core.sampling import Constraint, Sampling
 from pretune.serving.bodies import Body, ChatBody, CompletionBody
 from pretune.serving.catalogue import Asked, ServedTask
 from pretune.serving.grammars import Grammars
 from pretune.serving.refusal import Refused
-from pretune.serving.text import Decode, TextStream, stop_test
+from pretune.serving.text import TextStream, stop_test
 from pretune.serving.worker import Worker
 
 _REASONS = {
@@ -65,9 +66,11 @@ class Terms(NamedTuple):
 class Answerer:
     """Answers prompts of one catalogue; ``longest`` is the most tokens of prompt and answer."""
 
-    def __init__(self, worker: Worker, decode: Decode, grammars: Grammars, longest: int) -> None:
+    def __init__(
+        self, worker: Worker, renderer: Renderer, grammars: Grammars, longest: int
+    ) -> None:
         self._worker = worker
-        self._decode = decode
+        self._renderer = renderer
         self._grammars = grammars
         self._longest = longest
 
@@ -154,7 +157,7 @@ class Answerer:
     ) -> Request:
         stop: Callable[[Sequence[int]], bool] | None = None
         if body.stops:
-            stop = stop_test(self._decode, body.stops)
+            stop = stop_test(self._renderer.decode, body.stops)
         sampling = Sampling(
             temperature=body.temperature,
             top_p=body.top_p,
@@ -187,7 +190,7 @@ class Answerer:
         index: int,
         terms: Terms,
     ) -> AsyncIterator[Piece | Answer]:
-        text, answer = TextStream(self._decode, body.stops), Answer(index)
+        text, answer = TextStream(self._renderer.spell, body.stops), Answer(index)
         request = self._request(task, body, asked, index, terms)
         async for output in self._worker.run(request, asked.options):
             if output.scores is not None:
@@ -197,7 +200,7 @@ class Answerer:
             answer.tokens += len(output.new)
             piece = text.add([chosen.token for chosen in output.new])
             if output.done is not None:
-                answer.reason = _reason(output.done)
+                answer.reason = _reason(output.done, body)
                 piece += text.close()
                 answer.text = text.text
             if piece or output.new:
@@ -206,7 +209,13 @@ class Answerer:
         yield answer
 
 
-def _reason(done: Completion) -> str:
+def _reason(done: Completion, body: Body) -> str:
+    if done.error is not None and done.reason is FinishReason.REFUSED:
+        # What is about a field begins with its name.
+        param = next(
+            (name for name in type(body).model_fields if done.error.startswith(name)), None
+        )
+        raise Refused(done.error, param=param)
     if done.error is not None:
         raise Refused(done.error, 500, kind="server_error")
     if done.reason not in _REASONS:

@@ -137,7 +137,7 @@ class _Routes:
         self._service = service
         self._started = int(time.time())
         self._answerer = Answerer(
-            service.worker, service.renderer.decode, service.grammars, service.longest
+            service.worker, service.renderer, service.grammars, service.longest
         )
         self.shadows = Shadows(self._answerer, service.meter)
 
@@ -199,7 +199,7 @@ class _Routes:
         asked: Sequence[Asked],
         kind: type[Form],
     ) -> Response:
-        form = kind(self._service.renderer.decode, log_probs=body.alternatives is not None)
+        form = kind(self._service.renderer.spell, log_probs=body.alternatives is not None)
         call = _Call(task, sum(len(s) for one in asked for s in one.segments), self._service.meter)
         items = self._within(body, self._admitted(request.state.key, task, body, asked), call)
         head = {

@@ -16,8 +16,8 @@ class Form(ABC):
     whole: ClassVar[str]
     part: ClassVar[str]
 
-    def __init__(self, decode: Decode, *, log_probs: bool) -> None:
-        self._decode = decode
+    def __init__(self, spell: Decode, *, log_probs: bool) -> None:
+        self._spell = spell
         self._wanted = log_probs
 
     def choice(self, answer: Answer) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Chat(Form):
         }
 
     def _token(self, token: int, log_prob: float) -> dict[str, Any]:
-        text = self._decode([token])
+        text = self._spell([token])
         return {"token": text, "logprob": log_prob, "bytes": list(text.encode())}
 
 
@@ -94,9 +94,9 @@ class Text(Form):
 
     def _listed(self, chosen: Sequence[Chosen]) -> dict[str, Any]:
         return {
-            "tokens": [self._decode([one.token]) for one in chosen],
+            "tokens": [self._spell([one.token]) for one in chosen],
             "token_logprobs": [one.log_prob for one in chosen],
             "top_logprobs": [
-                {self._decode([token]): value for token, value in one.top} for one in chosen
+                {self._spell([token]): value for token, value in one.top} for one in chosen
             ],
         }

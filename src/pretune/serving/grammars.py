@@ -6,10 +6,11 @@ and what was compiled is kept by content.
 
 import asyncio
 import json
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 
 from llguidance import LLMatcher, LLTokenizer
 
@@ -27,6 +28,9 @@ _SMALLEST = 2**18
 
 _MOST_WAITING = 16
 """Grammars that may wait to be compiled."""
+
+_QUICK = 0.02
+"""Seconds of compiling that a step of the engine has to spare, once an answer at most."""
 
 _OPTIONS = {"whitespace_pattern": r"[ \n\r\t]{0,20}", "lenient": False}
 """Between the parts of JSON is room to indent, and an end to it, for a model that likes spaces; and
@@ -51,36 +55,40 @@ class Grammars:
             Refused: 400, it cannot be compiled, with the reason; 429, too many are waiting.
         """
         key = (salt, wanted)
-        if key not in self._known:
-            self._known[key] = await self._compile_apart(wanted)
+        known = self._known.get(key)
+        if known is None or known.spent:
+            self._known[key] = await self._compile_apart(wanted, known)
             while sum(one.size for one in self._known.values()) > _MOST_KEPT:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
 
-    async def _compile_apart(self, wanted: Wanted) -> "_Compiled":
+    async def _compile_apart(self, wanted: Wanted, known: "_Compiled | None") -> "_Compiled":
         if self._waiting >= _MOST_WAITING:
             raise overloaded(f"{self._waiting} schemas are being compiled; try again in a moment")
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._compiler, self._compile, wanted)
+            return await loop.run_in_executor(self._compiler, self._compile, wanted, known)
         finally:
             self._waiting -= 1
 
-    def _compile(self, wanted: Wanted) -> "_Compiled":
+    def _compile(self, wanted: Wanted, known: "_Compiled | None") -> "_Compiled":
         try:
             grammar = _grammar(wanted)
-            found, size = try_out(grammar)
+            found, size = (None, known.size) if known else try_out(grammar)
             if found is None:
+                began = time.thread_time()
                 matcher, found = compiled(self._tokenizer, grammar)
+                took = time.thread_time() - began
         except Refused:
             raise
         except ValueError as error:  # no Unicode, or no JSON
             found = str(error)[:300]
         if found is not None:
             raise Refused(f"{wanted.param} cannot be honoured: {found}", param=wanted.param)
-        return _Compiled(matcher, max(size, _SMALLEST))
+        again = partial(compiled, self._tokenizer, grammar) if took < _QUICK else None
+        return _Compiled(matcher, wanted.param, max(size, _SMALLEST), again)
 
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
@@ -107,23 +115,49 @@ def _grammar(wanted: Wanted) -> str:
 
 
 class _Compiled:
-    """Implements :class:`pretune.core.sampling.Constraint`. Its matcher, of ``size`` bytes, is only
-    copied: what a copy learns on its way is not shared."""
+    """Implements :class:`pretune.core.sampling.Constraint`, for a field ``param``. Its matcher, of
+    ``size`` bytes, is only copied.
 
-    def __init__(self, matcher: LLMatcher, size: int) -> None:
-        self._matcher = matcher
-        self.size = size
+    Copies share one lexer and the states that any of them made it learn, up to the limit
+    (llguidance 1.9.1). So the answer that reaches it leaves nothing for the others: each of them
+    goes on with a matcher of its own, made ``again``, where that is quick; and the next requests
+    get another one.
+    """
+
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        param: str,
+        size: int,
+        again: Callable[[], tuple[LLMatcher, str | None]] | None,
+    ) -> None:
+        self._matcher, self._again = matcher, again
+        self.param, self.size = param, size
+        self.spent = False
 
     def begin(self) -> Adherence:
         """A copy at the beginning."""
-        return _Answer(self._matcher.deep_copy())
+        return _Answer(self)
+
+    def copy(self) -> LLMatcher:
+        """A matcher that shares what it learns."""
+        return self._matcher.deep_copy()
+
+    def own(self) -> LLMatcher | None:
+        """A matcher that shares nothing, as what is shared is spent; ``None`` where that would keep
+        the engine waiting."""
+        self.spent = True
+        return self._again()[0] if self._again else None
 
 
 class _Answer:
     """Implements :class:`pretune.core.sampling.Adherence`."""
 
-    def __init__(self, matcher: LLMatcher) -> None:
-        self._matcher = matcher
+    def __init__(self, origin: _Compiled) -> None:
+        self._origin: _Compiled | None = origin
+        self._param = origin.param
+        self._matcher = origin.copy()
+        self._said: list[int] = []
 
     @property
     def complete(self) -> bool:
@@ -133,13 +167,25 @@ class _Answer:
     def allowed(self) -> bytes:
         """The matcher's mask."""
         mask = self._matcher.compute_logit_bias()
+        if self._matcher.is_error() and self._moved():
+            mask = self._matcher.compute_logit_bias()
         if self._matcher.is_error():
             raise SpecError(
-                "the answer's schema or regular expression became too complex to follow; "
-                "simplify it"
+                f"{self._param} cannot be followed: what the answer may go on with became too "
+                "complex to work out; simplify it"
             )
         return mask
 
+    def _moved(self) -> bool:
+        """Whether the answer now stands where it stood, in a matcher of its own."""
+        origin, self._origin = self._origin, None
+        own = origin.own() if origin else None
+        if own is not None:
+            own.consume_tokens(self._said)
+            self._matcher = own
+        return own is not None
+
     def accept(self, token: int) -> None:
         """Advance; a token that was not allowed is told of by :meth:`allowed`."""
+        self._said.append(token)
         self._matcher.consume_token(token)
