@@ -1,8 +1,8 @@
 """Does a prompt-scope student gain from a teacher? Few labelled rows, more without labels.
 
-The teacher is tuned on all training rows. The student, LoRA r=8 on the prompt, has 500 labelled
-rows and 2,000 without labels. All students take the same number of steps. Finished parts are kept:
-stop and start the study at will.
+The teacher, all weights tuned, has learned all training rows. The student, LoRA r=8 on the prompt,
+has a few of them with labels and more without. All students take the same number of steps. Finished
+parts are kept: stop and start the study at will.
 
     python studies/soft_labels.py --data ../shared/data --out runs/soft-labels
     python studies/soft_labels.py --table runs/soft-labels
@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from pretune.api import Workbench, compare_runs, label_rows, soften_rows
 from pretune.core.files import write_atomic
@@ -24,121 +24,152 @@ from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.spec.task import TaskSpec, parse_task
 from pretune.training.loop import Start
 
-INSTRUCTIONS = {
-    "banking77": "Name the intent of the customer's message.",
-    "sst2": "Is the review positive or negative?",
+STEPS = 120
+"""Optimiser steps of 32 rows."""
+
+
+class Rows(NamedTuple):
+    """Where rows come from, which labels are kept, and how many the student has of each kind."""
+
+    folder: str
+    instruction: str
+    within: str
+    labelled: int
+    unlabelled: int
+
+
+SETS = {
+    "sst2": Rows("sst2", "Is the review positive or negative?", "", 500, 2000),
+    "banking77, cards": Rows(
+        "banking77", "Name the intent of the customer's message.", "card", 300, 1200
+    ),
 }
-LABELLED, UNLABELLED, STEPS = 500, 2000, 160
+
+SOFT = {"temperature": 2.0, "weight": 0.9}
 
 STUDENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "500 labels": (("few",), {}),
-    "500 labels, soft": (("few",), {"temperature": 2.0, "weight": 0.9}),
-    "500 labels + 2,000 answers": (("few", "answered"), {}),
-    "500 labels + 2,000 answers, soft": (("few", "answered"), {"temperature": 2.0, "weight": 0.9}),
-    "2,500 labels": (("few", "told"), {}),
-    "500 + 2,000, soft, T=1": (("few", "answered"), {"temperature": 1.0, "weight": 0.9}),
-    "500 + 2,000, soft, T=4": (("few", "answered"), {"temperature": 4.0, "weight": 0.9}),
+    "few labels": (("few",), {}),
+    "few labels, soft": (("few",), SOFT),
+    "few labels, answers": (("few", "answered"), {}),
+    "few labels, answers, soft": (("few", "answered"), SOFT),
+    "few labels, answers, soft, T=1": (("few", "answered"), {**SOFT, "temperature": 1.0}),
+    "few labels, answers, soft, T=4": (("few", "answered"), {**SOFT, "temperature": 4.0}),
+    "all of them labelled": (("few", "told"), {}),
 }
 """Files of training rows, and how soft labels are used, if at all."""
 
-BEFORE = "500 labels"
+BEFORE = "few labels"
 """What every other student is compared with."""
 
 
-def task_of(
-    data: Path, name: str, train: list[Path], teacher: dict[str, Any] | None, epochs: int
-) -> TaskSpec:
-    """The task file of one student; with no files, of the teacher."""
-    labels = json.loads((data / name / "task.json").read_text())["labels"]
-    student = {"method": {"name": "lora", "rank": 8}} if train else {"method": "full"}
+def task_of(home: Path, name: str, train: list[str], teacher: dict[str, Any] | None) -> TaskSpec:
+    """The task file of one student, or of the teacher, which has none."""
+    labels = json.loads((home / "labels.json").read_text("utf-8"))
+    student = {"method": {"name": "lora", "rank": 8}} if teacher else {"method": "full"}
     return parse_task(
         {
-            "name": name,
+            "name": "soft",
             "data": {
-                "train": [str(path.resolve()) for path in train] or "train.jsonl",
+                "train": [f"{file}.jsonl" for file in train],
                 "validation": "validation.jsonl",
                 "test": "test.jsonl",
             },
-            "template": {"system": INSTRUCTIONS[name], "user": "{text}", "target": "{label}"},
+            "template": {
+                "system": SETS[name].instruction,
+                "user": "{text}",
+                "target": "{label}",
+            },
             "labels": labels,
             "metrics": ["accuracy", "macro_f1"],
             "train": {
                 "precision": "auto",
-                "evaluation_rows": 250,
-                "epochs": epochs,
+                "evaluation_rows": 200,
+                "epochs": 99 if teacher else 3,
+                "max_steps": STEPS if teacher else None,
                 "patience": 99,
-                "micro_batch_size": 8 if teacher else None,
-                **({"max_steps": STEPS} if train else {}),
+                "micro_batch_size": 8 if teacher and "soft" in teacher else None,
             },
             "teacher": teacher,
             **student,
         },
-        folder=data / name,
+        folder=home,
     )
 
 
-def cut(data: Path, name: str, out: Path) -> None:
-    """The student's rows: ``few`` with labels, ``asked`` without, ``told`` the same with them."""
-    lines = (data / name / "train.jsonl").read_text("utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+def cut(data: Path, name: str, home: Path) -> None:
+    """The rows of a set: ``all`` for the teacher; ``few`` with labels, ``asked`` without them, and
+    ``told``, the same with them."""
+    source, _, within, labelled, unlabelled = SETS[name]
+    labels = json.loads((data / source / "task.json").read_text("utf-8"))["labels"]
+    labels = [label for label in labels if within in label]
+
+    def write(file: str, rows: list[dict[str, str]]) -> None:
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_atomic(home / f"{file}.jsonl", text)
+
+    for split in ("validation", "test", "train"):
+        lines = (data / source / f"{split}.jsonl").read_text("utf-8").splitlines()
+        rows = [row for row in map(json.loads, lines) if row["label"] in labels]
+        if split != "train":
+            write(split, rows)
     Random(0).shuffle(rows)
-    few, rest = rows[:LABELLED], rows[LABELLED : LABELLED + UNLABELLED]
-    bare = [{"text": row["text"]} for row in rest]
-    for file, some in (("few", few), ("asked", bare), ("told", rest)):
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in some)
-        write_atomic(out / f"{file}.jsonl", text)
+    few, rest = rows[:labelled], rows[labelled : labelled + unlabelled]
+    write("all", rows)
+    write("few", few)
+    write("told", rest)
+    write("asked", [{"text": row["text"]} for row in rest])
+    write_atomic(home / "labels.json", json.dumps(labels))
 
 
 def run(data: Path, name: str, who: str, out: Path) -> None:
     """Train and measure the teacher, or one student."""
-    home = out / name
-    slug = _slug(who)
+    home = out / _slug(name)
+    if not (home / "labels.json").exists():
+        cut(data, name, home)
     if who == "teacher":
-        task = task_of(data, name, [], None, epochs=3)
+        task = task_of(home, name, ["all"], None)
     else:
         files, softening = STUDENTS[who]
-        train = [home / f"{file}.jsonl" for file in files]
-        teacher = {"adapter": str((home / "teacher").resolve())}
+        teacher: dict[str, Any] = {"adapter": "teacher"}
         if softening:
-            soft = home / f"soft-{len(files)}.jsonl"
-            teacher |= {"soft": str(soft.resolve()), **softening}
-        rows = LABELLED + (UNLABELLED if len(files) > 1 else 0)
-        task = task_of(data, name, train, teacher, epochs=-(-STEPS * 32 // rows) + 1)
+            teacher |= {"soft": f"soft-{len(files)}.jsonl", **softening}
+        task = task_of(home, name, list(files), teacher)
         if "answered" in files and not (home / "answered.jsonl").exists():
             label_rows(task, [home / "asked.jsonl"], home / "answered.jsonl")
-        if softening and not soft.exists():
+        if softening and not (home / teacher["soft"]).exists():
             soften_rows(task)
     workbench = Workbench.open(task.base)
-    rows_of = prepare(task, workbench.base.renderer)
+    rows = prepare(task, workbench.base.renderer)
+    folder = home / _slug(who)
     began = time.perf_counter()
-    trained = workbench.train(task, home / slug, data=rows_of, start=Start.RESUME)
+    trained = workbench.train(task, folder, data=rows, start=Start.RESUME)
     seconds = time.perf_counter() - began
-    found = workbench.evaluate(task, rows_of.test, trained.adapter)
-    save_evaluation(found, home / slug / "evaluation" / "test")
-    record = {"who": who, "train_s": seconds, "rows": len(rows_of.train), **trained.record()}
-    write_atomic(home / slug / "result.json", json.dumps(record, indent=1) + "\n")
+    found = workbench.evaluate(task, rows.test, trained.adapter)
+    save_evaluation(found, trained.folder.evaluation)
+    record = {"who": who, "train_s": seconds, "rows": len(rows.train), **trained.record()}
+    write_atomic(folder / "result.json", json.dumps(record, indent=1) + "\n")
 
 
 def table(out: Path) -> str:
     """The results in ``out`` as Markdown."""
     lines = []
-    for name in INSTRUCTIONS:
+    for name in SETS:
         lines += [
             f"### {name}",
             "",
             "| learned from | accuracy | 95 % interval | macro F1 | validation "
-            "| against 500 labels | 95 % interval | p | train s |",
+            "| against few labels | 95 % interval | p | train s |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for who in ("teacher", *STUDENTS):
-            folder = out / name / _slug(who)
+            folder = out / _slug(name) / _slug(who)
             if not (folder / "result.json").exists():
                 continue
             record = json.loads((folder / "result.json").read_text())
             found = load_evaluation(folder / "evaluation" / "test").metrics
             one = found["accuracy"]
             compared = "| | | "
-            first = out / name / _slug(BEFORE) / "evaluation" / "test"
+            first = out / _slug(name) / _slug(BEFORE) / "evaluation" / "test"
             if who not in ("teacher", BEFORE) and first.exists():
                 other = compare_runs(first, folder / "evaluation" / "test")[0]
                 delta = other.delta
@@ -170,14 +201,11 @@ def main() -> None:
         print(table(args.table))
         return
     if args.only:
-        run(args.data.resolve(), *args.only, args.out)
+        run(args.data, *args.only, args.out)
         return
-    for name in INSTRUCTIONS:
-        if not (args.out / name / "few.jsonl").exists():
-            cut(args.data, name, args.out / name)
     for who in ("teacher", *STUDENTS):
-        for name in INSTRUCTIONS:
-            if not (args.out / name / _slug(who) / "result.json").exists():
+        for name in SETS:
+            if not (args.out / _slug(name) / _slug(who) / "result.json").exists():
                 print(f"{name}: {who}", flush=True)
                 command = [sys.executable, __file__, "--data", str(args.data)]
                 command += ["--out", str(args.out), "--only", name, who]

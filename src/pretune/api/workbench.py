@@ -14,9 +14,9 @@ from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import adapter_path, save_adapter
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import TUNED, tuning
+from pretune.api.objectives import objective_of
 from pretune.api.runs import RunFolder
 from pretune.bases import Base, load_base
-from pretune.bases.chat import ChatRenderer
 from pretune.core.digest import of_json
 from pretune.core.errors import DataError
 from pretune.core.events import Event
@@ -25,7 +25,6 @@ from pretune.core.protocols import EventSink
 from pretune.core.records import Request, Row, TokenExample
 from pretune.data.dataset import TaskData, option_ids, prepare, prompt_of
 from pretune.data.rejected import Rejected
-from pretune.data.softlabels import SoftLabels
 from pretune.engine.batch import BatchEngine
 from pretune.evaluation.evaluate import Evaluation, Predict, evaluate
 from pretune.evaluation.metrics import get_metrics
@@ -35,9 +34,6 @@ from pretune.spec.dump import dump_task
 from pretune.spec.task import TaskSpec
 from pretune.training.history import Validation
 from pretune.training.loop import Start, check_new, train
-from pretune.training.objective import Objective
-from pretune.training.objectives.distil import Softening, distil_labels, distil_tokens
-from pretune.training.objectives.sft import SFT
 from pretune.training.processes import is_main
 from pretune.training.result import TrainResult
 from pretune.training.sinks.jsonl import JsonLines
@@ -273,27 +269,6 @@ class Workbench:
             return {metric.name: metric.corpus(predictions) for metric in metrics}
 
         return Validation(measure, metrics[0].name, metrics[0].higher_is_better)
-
-
-def objective_of(
-    task: TaskSpec, renderer: ChatRenderer, examples: Sequence[TokenExample]
-) -> Objective:
-    """What a training of ``task`` descends: supervised tuning, or its teacher's soft labels too.
-
-    Raises:
-        DataError: soft labels that are not there, damaged, or of other rows, labels or tokens.
-    """
-    if task.teacher is None or task.teacher.soft is None:
-        return SFT
-    soft = SoftLabels(task.teacher.soft)
-    softening = Softening(task.teacher.temperature, task.teacher.weight)
-    if task.labels is None:
-        objective = distil_tokens(soft, renderer.digest, softening)
-    else:
-        ids = dict(zip(task.labels, option_ids(task, renderer), strict=True))
-        objective = distil_labels(soft, ids, softening)
-    soft.check(examples)
-    return objective
 
 
 def _label_of(task: TaskSpec, text: str) -> str | None:
