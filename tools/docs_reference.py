@@ -21,6 +21,7 @@ from pretune.spec.data import DataSpec, HubSource
 from pretune.spec.goals import Goal
 from pretune.spec.methods import METHODS, VETTED_WIDTH, MethodConfig
 from pretune.spec.task import GenerateSpec, TaskSpec
+from pretune.spec.task_teacher import TaskTeacher
 from pretune.spec.template import TemplateSpec
 from pretune.spec.training import TrainSpec
 
@@ -57,6 +58,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`data`: a data set of the hub", HubSource),
     ("`template`", TemplateSpec),
     ("`goals`", Goal),
+    ("`teacher`", TaskTeacher),
     ("`train`", TrainSpec),
     ("`generate`", GenerateSpec),
 )

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
         export_adapter,
         generate,
         import_adapter,
+        label_rows,
         merge_adapter,
         register,
+        soften_rows,
         train,
     )
     from pretune.bases import load_base
@@ -45,6 +47,7 @@ __all__ = [
     "export_adapter",
     "generate",
     "import_adapter",
+    "label_rows",
     "load_adapter",
     "load_base",
     "load_distil",
@@ -58,6 +61,7 @@ __all__ = [
     "parse_rules",
     "parse_task",
     "register",
+    "soften_rows",
     "train",
     "unmask_rows",
 ]

@@ -25,7 +25,7 @@ from pretune.spec.training import TrainSpec
 from pretune.training.checkpoint import FILE_NAME
 from pretune.training.history import StopReason, Validation
 from pretune.training.loop import Start, train
-from training.cases_training import Recorder, rows, run
+from training.cases_training import OBJECTIVES, Recorder, objective_of, rows, run
 
 SHORT = TrainSpec(epochs=2, batch_size=4, learning_rate=1e-2)
 """Six steps on twelve rows."""
@@ -66,9 +66,11 @@ def test_every_method_learns(name, scope, tmp_path):
     assert (result.steps, result.epochs) == (12, 12.0)
 
 
-def test_pieces_of_any_size_learn_the_same(tmp_path):
-    whole = run(tmp_path / "whole", SHORT)
-    pieces = run(tmp_path / "pieces", SHORT.model_copy(update={"micro_batch_size": 1}))
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_pieces_of_any_size_learn_the_same(kind, tmp_path):
+    learn = {"objective": objective_of(kind, tmp_path)}
+    whole = run(tmp_path / "whole", SHORT, **learn)
+    pieces = run(tmp_path / "pieces", SHORT.model_copy(update={"micro_batch_size": 1}), **learn)
     # Rows differ in target tokens: a mean of means would differ in the second digit.
     assert pieces.curve == pytest.approx(whole.curve, rel=1e-5)
     for name, value in whole.adapter.weights.items():

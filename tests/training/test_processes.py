@@ -9,6 +9,10 @@ import pytest
 import torch
 
 from pretune.adapters.files import load_adapter
+from pretune.data.dataset import read_examples
+from pretune.data.softlabels import SoftHeader, SoftKind, SoftRow
+from pretune.data.template import Template
+from pretune.spec.task import load_task
 
 TASK = """\
 name: way
@@ -20,13 +24,27 @@ train: {max_steps: 3, batch_size: 8, evaluation_rows: 4}
 """
 
 
-@pytest.fixture
-def task(tmp_path):
+@pytest.fixture(params=["sft", "distil"])
+def task(tmp_path, request):
     rows = [{"text": f"{way} {n}", "label": way} for way in ("up", "down") for n in range(12)]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "rows.jsonl").write_text(text, encoding="utf-8")
     (tmp_path / "task.yaml").write_text(TASK, encoding="utf-8")
+    if request.param == "distil":
+        soften(tmp_path / "task.yaml")
     return tmp_path / "task.yaml"
+
+
+def soften(path):
+    """Soft labels that follow from the rows, and a task that learns them."""
+    task = load_task(path)
+    header = SoftHeader(SoftKind.LABELS, "by hand", labels=("down", "up"))
+    lines = [header.line()]
+    for row, (_, _, example) in enumerate(read_examples(task, Template(task))):
+        lines.append(SoftRow(example.row_id, example.content, ((-0.1 * row, -1.0),)).line())
+    soft = "".join(json.dumps(line) + "\n" for line in lines)
+    (path.parent / "soft.jsonl").write_text(soft, encoding="utf-8")
+    path.write_text(TASK + "teacher: {soft: soft.jsonl}\n", encoding="utf-8")
 
 
 def train(task, out, *launcher):

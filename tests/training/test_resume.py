@@ -14,14 +14,16 @@ import torch
 
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import StorageError, TrainingError
+from pretune.data.softlabels import SoftLabels
 from pretune.spec.methods import LoraConfig
 from pretune.spec.training import TrainSpec
 from pretune.training import loop
 from pretune.training.checkpoint import FILE_NAME, load_checkpoint
 from pretune.training.history import StopReason, Validation
 from pretune.training.loop import Start
+from pretune.training.objectives.distil import Softening, distil_labels, distil_tokens
 from pretune.training.sinks.jsonl import JsonLines
-from training.cases_training import Recorder, rows, run
+from training.cases_training import OBJECTIVES, Recorder, objective_of, options, rows, run
 
 SPEC = TrainSpec(epochs=4, batch_size=4, micro_batch_size=2, learning_rate=1e-2, patience=9)
 """Twelve steps."""
@@ -43,10 +45,15 @@ def logged(folder: Path) -> list[tuple[str, int, float | None]]:
     return [(x["kind"], x["step"], x.get("loss", x.get("minus_loss"))) for x in kept]
 
 
-def whole(folder: Path):
+def whole(folder: Path, kind: str = "sft"):
     recorder = Recorder()
-    sinks = [recorder, JsonLines(folder / "log.jsonl")]
-    return run(folder, SPEC, sinks=sinks, validation=Validation(LossOf(recorder), "minus_loss"))
+    return run(
+        folder,
+        SPEC,
+        sinks=[recorder, JsonLines(folder / "log.jsonl")],
+        validation=Validation(LossOf(recorder), "minus_loss"),
+        objective=objective_of(kind, folder.parent),
+    )
 
 
 class Stop(Exception):
@@ -70,22 +77,25 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from pretune.training import loop
 loop.CHECKPOINT_SECONDS = 0.0
-from training.cases_training import Recorder, run
+from training.cases_training import Recorder, objective_of, run
 from training.test_resume import SPEC, LossOf, StopAt
 from pretune.training.history import Validation
 from pretune.training.loop import Start
+from pretune.training.objectives.distil import Softening, distil_labels, distil_tokens
 from pretune.training.sinks.jsonl import JsonLines
 folder, recorder = Path(sys.argv[1]), Recorder()
 kill = StopAt("train.step", int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))
 sinks = [recorder, JsonLines(folder / "log.jsonl"), kill]
 run(folder, SPEC, sinks=sinks, start=Start.RESUME,
-    validation=Validation(LossOf(recorder), "minus_loss"))
+    validation=Validation(LossOf(recorder), "minus_loss"),
+    objective=objective_of(sys.argv[4], folder.parent))
 """
 
 
-def test_killed_and_resumed_is_uninterrupted(tmp_path):
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_killed_and_resumed_is_uninterrupted(kind, tmp_path):
     threads = torch.get_num_threads()
-    expected = whole(tmp_path / "whole")
+    expected = whole(tmp_path / "whole", kind)
     for step in (5, 9):  # the first kill leaves checkpoint 4, as step 5 is not saved yet
         child = subprocess.run(
             [
@@ -95,6 +105,7 @@ def test_killed_and_resumed_is_uninterrupted(tmp_path):
                 tmp_path / "killed",
                 str(step),
                 Path(__file__).parents[1],
+                kind,
             ],
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             capture_output=True,
@@ -112,6 +123,7 @@ def test_killed_and_resumed_is_uninterrupted(tmp_path):
         sinks=[recorder, JsonLines(tmp_path / "killed" / "log.jsonl")],
         validation=Validation(LossOf(recorder), "minus_loss"),
         start=Start.RESUME,
+        objective=objective_of(kind, tmp_path),
     )
     assert resumed.curve == expected.curve
     assert resumed.measurements == expected.measurements
@@ -198,6 +210,24 @@ def test_another_training_is_no_resume(change, words, tmp_path):
     run(tmp_path, SPEC.model_copy(update={"max_steps": None}))
     with pytest.raises(TrainingError, match=f"cannot resume: {words}"):
         run(tmp_path, **({"spec": SPEC} | change), start=Start.RESUME)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES[1:])
+def test_other_soft_labels_are_no_resume(kind, tmp_path):
+    run(tmp_path / "run", SPEC, objective=objective_of(kind, tmp_path))
+    other = objective_of(kind, tmp_path, Softening(4.0, 0.7))
+    words = "objective was .distil, temperature 2, weight 0.7, .* now .distil, temperature 4"
+    with pytest.raises(TrainingError, match=f"cannot resume: {words}"):
+        run(tmp_path / "run", SPEC, start=Start.RESUME, objective=other)
+    path = tmp_path / f"{kind}.jsonl"
+    path.write_text(path.read_text("utf-8").replace("random", "another"), "utf-8")
+    soft = SoftLabels(path)
+    if kind == "distil-labels":
+        other = distil_labels(soft, options(tiny_base()), Softening(2.0, 0.7))
+    else:
+        other = distil_tokens(soft, tiny_base().renderer.digest, Softening(2.0, 0.7))
+    with pytest.raises(TrainingError, match=r"objective was .* soft labels \w{12}. and is now"):
+        run(tmp_path / "run", SPEC, start=Start.RESUME, objective=other)
 
 
 def test_resume_without_a_checkpoint_is_a_start(tmp_path):

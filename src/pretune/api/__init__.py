@@ -9,6 +9,7 @@
 from pretune.api.compare import compare_runs
 from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
+from pretune.api.labelling import label_rows, soften_rows
 from pretune.api.registry import register
 from pretune.api.tasks import check, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
@@ -33,11 +34,13 @@ __all__ = [
     "export_adapter",
     "generate",
     "import_adapter",
+    "label_rows",
     "make_rows",
     "mask_rows",
     "merge_adapter",
     "mix_rows",
     "register",
+    "soften_rows",
     "train",
     "unmask_rows",
 ]

@@ -14,6 +14,7 @@ from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import adapter_path, save_adapter
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import TUNED, tuning
+from pretune.api.objectives import objective_of
 from pretune.api.runs import RunFolder
 from pretune.bases import Base, load_base
 from pretune.core.digest import of_json
@@ -243,12 +244,14 @@ class Workbench:
         start: Start,
     ) -> TrainResult:
         text, seed = start_text(task), task.train.seed
+        objective = objective_of(task, self.base.renderer, data.train)
         with tuning(self.injection, task.method, task.scope, text=text, seed=seed) as tunable:
             return train(
                 tunable,
                 data.train,
                 task.train,
                 run.training,
+                objective=objective,
                 validation=self._validation(task, data.validation),
                 sinks=sinks,
                 start=start,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from pretune.core import digest
 from pretune.core.sampling import GREEDY, Sampling
 from pretune.core.segments import TokenSegment, Turn
 
@@ -38,15 +39,22 @@ class Example:
             end -= 1
         return self.turns[:end]
 
+    @property
+    def content(self) -> str:
+        """Digest of what is asked and answered, whatever the row's place and the base's tokens."""
+        turns = [[turn.role, turn.text] for turn in self.turns]
+        return digest.of_json([turns, self.label, self.references])
+
 
 @dataclass(frozen=True, slots=True)
 class TokenExample:
-    """A tokenised example; ``segments`` include the target."""
+    """A tokenised example; ``segments`` include the target. ``content`` is the example's."""
 
     row_id: str
     segments: tuple[TokenSegment, ...]
     label: str | None = None
     references: tuple[str, ...] = ()
+    content: str = ""
 
     @property
     def prompt(self) -> tuple[TokenSegment, ...]:

@@ -69,7 +69,7 @@ def prepare(task: TaskSpec, renderer: Renderer, out: Path | None = None) -> Task
                 continue
             kept.append(result.example)
             truncated += result.cut > 0
-            contents.append((split, _content(example)))
+            contents.append((split, result.example.content))
         tokenized[split] = kept
         rejected[split] = dropped
         reports[split] = SplitReport.of(
@@ -179,11 +179,6 @@ def _read(task: TaskSpec, template: Template) -> dict[Split, _Pool]:
         else:
             pools[split].examples.append(example)
     return pools
-
-
-def _content(example: Example) -> str:
-    turns = [[turn.role, turn.text] for turn in example.turns]
-    return digest.of_json([turns, example.label, example.references])
 
 
 def _check_not_empty(

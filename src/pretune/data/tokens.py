@@ -51,7 +51,9 @@ def tokenize(
     own answer always has its room.
     """
     segments = renderer.encode(renderer.render(example.turns))
-    whole = TokenExample(example.row_id, segments, example.label, example.references)
+    whole = TokenExample(
+        example.row_id, segments, example.label, example.references, example.content
+    )
     answer = segments[len(whole.prompt) :]
     if answer and not any(segment.ids for segment in answer if not segment.glue):
         return reject(example, Reason.EMPTY_TARGET, "the answer has no tokens")

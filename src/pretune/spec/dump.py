@@ -25,6 +25,10 @@ def task_value(task: TaskSpec, folder: Path | None = None) -> dict[str, Any]:
     value["method"] = _named(task.method.name, value.get("method", {}))
     if "base" in value:
         value["base"] = _named(task.base.name, value["base"])
+    if task.teacher is not None:
+        for key in ("adapter", "soft"):
+            if (path := getattr(task.teacher, key)) is not None:
+                value["teacher"][key] = _path(path, folder)
     if task.labels and all(words == key.replace("_", " ") for key, words in task.labels.items()):
         value["labels"] = list(task.labels)
     if task.metrics == default_metrics({"labels": task.labels}):
@@ -57,4 +61,8 @@ def _sources(task: TaskSpec, folder: Path | None) -> dict[str, Any]:
 def _source(source: Path | HubSource, folder: Path | None) -> Any:
     if isinstance(source, HubSource):
         return source.model_dump(mode="json", exclude_defaults=True)
-    return Path(os.path.relpath(source, folder)).as_posix() if folder else source.as_posix()
+    return _path(source, folder)
+
+
+def _path(path: Path, folder: Path | None) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix() if folder else path.as_posix()

@@ -18,6 +18,7 @@ from pretune.spec.labels import label_words
 from pretune.spec.methods import AnyMethod, FullConfig, LoraConfig
 from pretune.spec.model import Strict
 from pretune.spec.problems import spec_error
+from pretune.spec.task_teacher import TaskTeacher
 from pretune.spec.template import TemplateSpec, columns_of
 from pretune.spec.training import TrainSpec
 from pretune.spec.yamlfile import read_mapping
@@ -83,6 +84,9 @@ class TaskSpec(Strict):
         default_factory=default_scope,
         description="positions that the adapter touches: prompt, suffix or all; "
         "default: prompt, and all for method full",
+    )
+    teacher: TaskTeacher | None = Field(
+        None, description="whose answers, or probabilities, the task learns from"
     )
     train: TrainSpec = Field(TrainSpec(), description="how the adapter is trained")
     generate: GenerateSpec = Field(GenerateSpec(), description="how answers are generated")
@@ -157,6 +161,12 @@ class TaskSpec(Strict):
                 source.model_dump() if isinstance(source, HubSource) else source.name
                 for source in getattr(self.data, split) or ()
             ]
+        if self.teacher is None:
+            del value["teacher"]  # a task that has none is called what it was before there were any
+        else:
+            for key in ("adapter", "soft"):
+                path = getattr(self.teacher, key)
+                value["teacher"][key] = path and path.name
         return digest.of_json(value)
 
 
@@ -178,10 +188,21 @@ def parse_task(
         task = TaskSpec.model_validate(given, context={"folder": folder})
     except ValidationError as error:
         raise spec_error(error, f'task "{given.get("name", "")}"') from error
-    if folder is not None and task.base.name.startswith("."):
-        base = task.base.model_copy(update={"name": str(folder / task.base.name)})
-        task = task.model_copy(update={"base": base})
-    return task
+    return task if folder is None else _placed(task, folder)
+
+
+def _placed(task: TaskSpec, folder: Path) -> TaskSpec:
+    """``task`` with its bases found from ``folder``."""
+
+    def place(base: BaseSpec) -> BaseSpec:
+        if not base.name.startswith("."):
+            return base
+        return base.model_copy(update={"name": str(folder / base.name)})
+
+    teacher = task.teacher
+    if teacher is not None and teacher.base is not None:
+        teacher = teacher.model_copy(update={"base": place(teacher.base)})
+    return task.model_copy(update={"base": place(task.base), "teacher": teacher})
 
 
 def load_task(path: str | Path) -> TaskSpec:

@@ -6,9 +6,11 @@ from pretune.cli.commands import (
     data_augment,
     data_clean,
     data_distil,
+    data_label,
     data_mask,
     data_mix,
     data_rules,
+    data_soften,
 )
 
 data = typer.Typer(
@@ -20,6 +22,8 @@ data = typer.Typer(
 
 data.command("rules")(data_rules.rules)
 data.command("distil")(data_distil.distil)
+data.command("label")(data_label.label)
+data.command("soften")(data_soften.soften)
 data.command("augment")(data_augment.augment)
 data.command("clean")(data_clean.clean)
 data.command("mix")(data_mix.mix)
