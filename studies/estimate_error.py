@@ -20,6 +20,7 @@ from pretune.core.segments import Role
 from pretune.spec.base import BaseSpec
 from pretune.spec.methods import METHODS
 from pretune.spec.training import TrainSpec
+from pretune.training.estimate.calibrate import errors
 from pretune.training.estimate.dry_run import dry_run
 from pretune.training.estimate.reckon import blank_of, reckon
 from pretune.training.estimate.records import Record, keep_record, own_records
@@ -185,6 +186,23 @@ def work_of(case: Case, folder: Path) -> Work:
         rows=(row,) * case.batch,
         measuring=measuring,
     )
+
+
+def print_table(records: tuple[Record, ...]) -> None:
+    """Each training with its estimate by a fit to all the others, and the errors of all."""
+    off_memory, off_time = errors(records)
+    print(
+        "| training | peak MB | estimate | step s | estimate |\n| --- | ---: | ---: | ---: | ---: |"
+    )
+    for one, memory, seconds in zip(records, off_memory, off_time, strict=True):
+        peak, step = one.measured.peak / 1e6, one.measured.step_seconds
+        print(f"| {one.name} | {peak:,.0f} | {memory:+.0%} | {step:.2f} | {seconds:+.0%} |")
+    for what, off in (("memory", off_memory), ("time", off_time)):
+        size = np.abs(off)
+        print(
+            f"\n{what}: {len(off)} trainings, error median {np.median(size):.1%}, "
+            f"nine of ten within {np.quantile(size, 0.9):.0%}, worst {size.max():.0%}"
+        )
 
 
 def main() -> None:

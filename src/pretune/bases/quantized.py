@@ -1,4 +1,4 @@
-"""4-bit layers (QLoRA, arXiv 2305.14314): how to tell them, keep them as they are, and reckon them."""
+"""4-bit layers (QLoRA, arXiv 2305.14314): to tell, to keep as they are, to reckon."""
 
 from typing import Any
 
@@ -33,12 +33,12 @@ class _Unpacked(torch.autograd.Function):
     """A product with a matrix that exists only while it is used, as 4-bit layers compute it."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, rows: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: FunctionCtx, x: Tensor, rows: int) -> Tensor:
         ctx.columns = x.shape[-1]  # type: ignore[attr-defined]
         return x @ x.new_empty(x.shape[-1], rows)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad @ grad.new_empty(grad.shape[-1], ctx.columns), None
 
 

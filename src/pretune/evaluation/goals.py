@@ -33,8 +33,8 @@ def check_goals(
     """Check each of ``goals`` against what was measured, in their order.
 
     ``results`` maps names, with the load or the slice where a goal has one
-    (:attr:`~pretune.spec.goals.Goal.measure`), to intervals, or to plain numbers where no interval is known (a
-    latency); a plain number passes or fails, and is never undecided.
+    (:attr:`~pretune.spec.goals.Goal.measure`), to intervals, or to plain numbers where no interval
+    is known (a latency); a plain number passes or fails, and is never undecided.
     """
     return tuple(_check(goal, results) for goal in goals)
 

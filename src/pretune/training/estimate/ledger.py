@@ -24,19 +24,8 @@ _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _FUSED_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 _PRODUCTS = frozenset(
-    [
-        "linear",
-        "matmul",
-        "__matmul__",
-        "__rmatmul__",
-        "mm",
-        "bmm",
-        "addmm",
-        "addbmm",
-        "baddbmm",
-        "scaled_dot_product_attention",
-    ]
-)
+    ("linear", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "addbmm", "baddbmm")
+) | {"scaled_dot_product_attention"}
 """What autocast computes in bf16 on a processor, of what such models use."""
 
 _BLOCK = 64
@@ -103,7 +92,7 @@ class _Watch(TorchDispatchMode):
     """Tells the ledger of every operation."""
 
     def __init__(self, ledger: Ledger) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
 
     def __torch_dispatch__(

@@ -1,4 +1,4 @@
-"""What a training takes on one device, reckoned from shapes: bytes by part and phase, operations."""
+"""What a training takes on one device, from shapes: bytes by part and phase, operations."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -7,6 +7,7 @@ follows; bases of up to four blocks are run as they are.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from pretune.engine.batch import LOGIT_ROWS
 from pretune.engine.forward import routing_of
 from pretune.engine.masks import attention_masks
 from pretune.spec.methods import FullConfig
+from pretune.spec.training import TrainSpec
 from pretune.training.estimate.ledger import Ledger
 from pretune.training.estimate.work import Work, made_rows
 from pretune.training.modes import trainable
@@ -63,6 +65,11 @@ def rehearse_step(base: Base, work: Work, *, autocast: bool) -> Rehearsal:
 
 def rehearse_measuring(base: Base, work: Work) -> Rehearsal:
     """One answered chunk on the blank ``base``; its cache, where it writes, is a part."""
+    return _measuring(base, work.changed(rows=work.rows[:1], train=TrainSpec(), devices=1))
+
+
+@lru_cache(maxsize=16)  # the same for most changes of a training
+def _measuring(base: Base, work: Work) -> Rehearsal:
     return _over_blocks(base, lambda one: _measure(one, work))
 
 
@@ -70,7 +77,10 @@ def _over_blocks(base: Base, run: Callable[[Base], Rehearsal]) -> Rehearsal:
     blocks = base.anatomy.layers
     if blocks <= _MORE:
         return run(base)
-    return run(with_layers(base, _FEW)).grown(run(with_layers(base, _MORE)), blocks)
+    return run(_small(base, _FEW)).grown(run(_small(base, _MORE)), blocks)
+
+
+_small = lru_cache(maxsize=8)(with_layers)
 
 
 @contextmanager
@@ -129,8 +139,8 @@ def _step(base: Base, work: Work, autocast: bool) -> Rehearsal:
 
 
 def _backward(loss: Tensor) -> None:
-    """What ``loss.backward()`` does, but under the ledger's modes, which that call would leave: with
-    recomputed activations the forward pass is in it again."""
+    """What ``loss.backward()`` does, but under the ledger's modes, which that call would leave:
+    with recomputed activations the forward pass is in it again."""
     engine = torch.autograd.Variable._execution_engine
     start = (torch.ones_like(loss),)
     engine.run_backward((loss,), start, False, False, (), True, accumulate_grad=True)

@@ -21,8 +21,8 @@ Lengths = tuple[tuple[Role, int], ...]
 
 
 class Measuring(BaseModel):
-    """Rows that are answered at once while training is measured, and what each may answer:
-    ``options`` are the numbers of tokens of labels to be scored, else ``new_tokens`` are written."""
+    """Rows that are answered at once while training is measured, and what each may answer: labels
+    of these numbers of tokens (``options``) are scored, else ``new_tokens`` are written."""
 
     model_config = ConfigDict(frozen=True)
 
