@@ -16,6 +16,7 @@ LAYERS = (
     "engine",
     "training",
     "evaluation",
+    "planning",
     "registry",
     "serving",
     "monitoring",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
-from pretune.bases.quantized import is_quantized
+from pretune.bases.quantized import FourBit, is_quantized
 from pretune.core.errors import AdapterError
 
 
@@ -17,6 +17,8 @@ def matrix_of(module: Any) -> Tensor:
 
         matrix: Tensor = dequantize_4bit(module.weight.data, module.weight.quant_state)
         return matrix
+    if isinstance(module, FourBit):
+        return module.matrix()
     weight: Tensor = module.weight.detach()
     return weight.t() if isinstance(module, Conv1D) else weight
 

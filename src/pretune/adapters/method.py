@@ -87,14 +87,17 @@ class Method(ABC, Generic[C]):
         with torch.device("meta"):
             return self.start(site, torch.Generator())
 
-    def saved(self, anatomy: Anatomy) -> Weights:
-        """What an adapter on a base of this ``anatomy`` holds, without numbers."""
-        blank = {
+    def blanks(self, anatomy: Anatomy) -> Weights:
+        """What is trained on a base of this ``anatomy``, without numbers."""
+        return {
             f"{site.name}.{part}": value
             for site in self.sites(anatomy)
             for part, value in self.blank(site).items()
         }
-        return self.bake(anatomy, blank)
+
+    def saved(self, anatomy: Anatomy) -> Weights:
+        """What an adapter on a base of this ``anatomy`` holds, without numbers."""
+        return self.bake(anatomy, self.blanks(anatomy))
 
     def rate_ratio(self, part: str) -> float:
         """Learning rate of ``part`` over the adapter's learning rate."""

@@ -11,7 +11,7 @@ from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
 from pretune.api.labelling import label_rows, soften_rows
 from pretune.api.registry import register
-from pretune.api.tasks import check, evaluate, generate, train
+from pretune.api.tasks import check, check_task_goals, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
 from pretune.data.augment.augment import augment_rows
 from pretune.data.clean.clean import clean_rows
@@ -27,6 +27,7 @@ __all__ = [
     "augment_rows",
     "check",
     "check_rules",
+    "check_task_goals",
     "clean_rows",
     "compare_runs",
     "distil_documents",

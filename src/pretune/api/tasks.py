@@ -13,7 +13,10 @@ from pretune.core.errors import DataError
 from pretune.core.protocols import EventSink
 from pretune.data.dataset import prepare
 from pretune.data.report import DataReport
+from pretune.data.slices import slices_of
 from pretune.evaluation.evaluate import Evaluation
+from pretune.evaluation.goals import GoalCheck, check_goals
+from pretune.evaluation.slices import goal_results
 from pretune.spec.task import TaskSpec
 from pretune.training.loop import Start
 
@@ -64,6 +67,15 @@ def evaluate(
             f'task "{task.name}" has no {split} rows; name data.{split} or set data.{split}_share'
         )
     return workbench.evaluate(task, examples, _loaded(adapter), progress)
+
+
+def check_task_goals(task: TaskSpec, evaluation: Evaluation) -> tuple[GoalCheck, ...]:
+    """The goals of ``task`` against ``evaluation``, those about some rows included.
+
+    Raises:
+        SpecError: a goal is about rows that the data does not have.
+    """
+    return check_goals(task.goals, goal_results(evaluation, task.goals, slices_of(task)))
 
 
 def generate(

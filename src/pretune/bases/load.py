@@ -74,6 +74,17 @@ def load_renderer(
     return _renderer(name, folder, _config(name, folder))
 
 
+def load_config(
+    name: str = "embedded", *, allow_download: bool = False, revision: str | None = None
+) -> Any:
+    """What ``transformers`` knows of the base called ``name``, without its weights.
+
+    Raises:
+        BaseModelError: not found, or not decoder-only.
+    """
+    return _config(name, _folder(name, allow_download, revision))
+
+
 def _renderer(name: str, folder: Path, config: Any) -> ChatRenderer:
     length = int(config.get_text_config(decoder=True).max_position_embeddings)
     return ChatRenderer(_tokenizer(name, folder), length)

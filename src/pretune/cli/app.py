@@ -17,6 +17,7 @@ from pretune.cli.commands import (
     import_,
     init,
     merge,
+    plan,
     serve,
     tasks,
     train,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("check")(check.check)
 app.add_typer(data.data, name="data")
+app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -32,20 +32,21 @@ def check_goals(
 ) -> tuple[GoalCheck, ...]:
     """Check each of ``goals`` against what was measured, in their order.
 
-    ``results`` maps names to intervals, or to plain numbers where no interval is known (a
-    latency); a plain number passes or fails, and is never undecided.
+    ``results`` maps names, with the load or the slice where a goal has one
+    (:attr:`~pretune.spec.goals.Goal.measure`), to intervals, or to plain numbers where no interval
+    is known (a latency); a plain number passes or fails, and is never undecided.
     """
     return tuple(_check(goal, results) for goal in goals)
 
 
 def _check(goal: Goal, results: Mapping[str, Interval | float]) -> GoalCheck:
-    measured = results.get(goal.metric)
+    measured = results.get(goal.measure)
     if measured is None:
-        guess = nearest(goal.metric, results)
+        guess = nearest(goal.measure, results)
         hint = f' did you mean "{guess}"?' if guess else ""
         names = ", ".join(sorted(results)) or "nothing"
         reason = (
-            f'"{goal.metric}" was not measured;{hint} measured: {names}; '
+            f'"{goal.measure}" was not measured;{hint} measured: {names}; '
             'add it to "metrics:" or run what measures it'
         )
         return GoalCheck(goal, Outcome.NOT_MEASURED, reason)

@@ -36,7 +36,7 @@ def task_value(task: TaskSpec, folder: Path | None = None) -> dict[str, Any]:
     if task.scope is default_scope({"method": task.method}):
         value.pop("scope", None)
     if task.goals:
-        value["goals"] = [str(goal) for goal in task.goals]
+        value["goals"] = [goal.value() for goal in task.goals]
     ordered = {key: value[key] for key in TaskSpec.model_fields if key in value}
     if ordered["method"] == "lora":
         del ordered["method"]

@@ -13,7 +13,7 @@ from pretune.core.names import is_task_name
 from pretune.core.scope import Scope
 from pretune.spec.base import BaseSpec
 from pretune.spec.data import DataSpec, HubSource
-from pretune.spec.goals import Goal
+from pretune.spec.goals import Goal, check_compatible
 from pretune.spec.labels import label_words
 from pretune.spec.methods import AnyMethod, FullConfig, LoraConfig
 from pretune.spec.model import Strict
@@ -76,7 +76,11 @@ class TaskSpec(Strict):
         description="what is measured; early stopping watches the first; default: accuracy and "
         "macro_f1 with labels, else exact_match and rouge_l",
     )
-    goals: tuple[Goal, ...] = Field((), description='checked promises, such as "macro_f1 >= 0.85"')
+    goals: tuple[Goal, ...] = Field(
+        (),
+        description='checked promises: "macro_f1 >= 0.85", "p99_latency_ms < 500 at 20 rps", '
+        '"accuracy > 0.9 where lang = zh", or {need: ..., goal: ...}',
+    )
     method: AnyMethod = Field(
         LoraConfig(), description="how the adapter computes; a bare string is its name"
     )
@@ -115,6 +119,12 @@ class TaskSpec(Strict):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("goals")
+    @classmethod
+    def _goals_agree(cls, value: tuple[Goal, ...]) -> tuple[Goal, ...]:
+        check_compatible(value)
+        return value
 
     @model_validator(mode="after")
     def _labels_fit_the_template(self) -> Self:

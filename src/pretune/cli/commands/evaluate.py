@@ -37,14 +37,14 @@ def evaluate(
     from pretune import api
     from pretune.cli.tables import evaluation_table
     from pretune.evaluation.evaluate import save_evaluation
-    from pretune.evaluation.goals import Outcome, check_goals
+    from pretune.evaluation.goals import Outcome
     from pretune.spec.task import load_task
 
     spec = load_task(task)
     quiet_libraries()
     with counting(f"{spec.name}, {split}") as progress:
         found = api.evaluate(spec, adapter, split=split.value, progress=progress)
-    goals = check_goals(spec.goals, found.metrics)
+    goals = api.check_task_goals(spec, found)
     if out is not None:
         save_evaluation(found, out)
     result = asdict(found)

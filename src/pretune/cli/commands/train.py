@@ -23,10 +23,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Check the data, tune an adapter, keep the best, measure it on the test rows."""
-    from pretune.api import Workbench
+    from pretune.api import Workbench, check_task_goals
     from pretune.cli.tables import evaluation_table
     from pretune.evaluation.evaluate import save_evaluation
-    from pretune.evaluation.goals import check_goals
     from pretune.spec.task import load_task
     from pretune.training.history import StopReason
     from pretune.training.loop import Start
@@ -52,5 +51,5 @@ def train(
         found = workbench.evaluate(spec, run.data.test, run.adapter)
         save_evaluation(found, run.folder.evaluation)
         record["test"] = {name: one.value for name, one in found.metrics.items()}
-        parts.insert(0, evaluation_table(found, check_goals(spec.goals, found.metrics)))
+        parts.insert(0, evaluation_table(found, check_task_goals(spec, found)))
     show(record, Group(*parts), as_json=as_json)

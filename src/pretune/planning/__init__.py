@@ -1,0 +1,1 @@
+"""Before a training: can its goals be decided, what will it take, and what is advised."""

@@ -1,0 +1,1 @@
+"""What a training will take: reckoned from shapes, measured by two steps, corrected by both."""
