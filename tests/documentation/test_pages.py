@@ -90,7 +90,7 @@ def test_yaml_is_a_file_that_pretune_reads(fence):
     if "rules" in value:
         parse_rules(value, name="rules")
         return
-    if "teacher" in value:
+    if "teacher" in value and not value["teacher"].keys() & {"adapter", "soft"}:
         parse_distil(value)
         return
     parse_task(value if "data" in value and "template" in value else SMALLEST | value, name="task")
