@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pretune.spec.base import BaseSpec
+from pretune.spec.masking import MaskSpec, need_choice
 from pretune.spec.model import Strict
 from pretune.spec.problems import spec_error
 from pretune.spec.teacher import BudgetSpec, TeacherSpec
@@ -77,6 +78,11 @@ class DistilSpec(Strict):
         2, ge=1, le=10, description="how often a chunk is asked for a type whose answer is junk"
     )
     checks: CheckSpec = Field(CheckSpec(), description="section below")
+    mask: MaskSpec | None = Field(
+        None,
+        description="section below, or false: documents go to the teacher as they are; must be "
+        "said where the teacher is on another machine",
+    )
     seed: int = Field(0, ge=0, description="another seed asks for other answers")
 
     @field_validator("questions")
@@ -90,15 +96,17 @@ class DistilSpec(Strict):
         return {kind: value[kind] for kind in QuestionType if value.get(kind)}
 
     @model_validator(mode="after")
-    def _money_has_prices(self) -> Self:
+    def _money_and_mask(self) -> Self:
         endpoint = self.teacher.endpoint
         if self.budget.money is not None and (endpoint is None or endpoint.prices is None):
             raise ValueError("a budget of money needs teacher.endpoint.prices")
+        need_choice(self.teacher, self.mask)
         return self
 
 
 def parse_distil(value: Mapping[str, Any], folder: Path | None = None) -> DistilSpec:
-    """What ``value``, as read from YAML, says; bases that begin with a dot lie in ``folder``.
+    """What ``value``, as read from YAML, says; a key file, and bases that begin with a dot,
+    lie in ``folder``.
 
     Raises:
         SpecError: every problem found, each as ``where: message``.
@@ -132,4 +140,5 @@ def _placed(spec: DistilSpec, folder: Path) -> DistilSpec:
     teacher = spec.teacher
     if teacher.base is not None:
         teacher = teacher.model_copy(update={"base": place(teacher.base)})
-    return spec.model_copy(update={"chunks": chunks, "teacher": teacher})
+    mask = spec.mask and spec.mask.placed(folder)
+    return spec.model_copy(update={"chunks": chunks, "teacher": teacher, "mask": mask})

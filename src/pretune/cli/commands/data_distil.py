@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pretune.cli.output import AsJson, quiet_libraries, show
+from pretune.cli.output import AsJson, quiet_libraries, show, telling_new_key
 
 if TYPE_CHECKING:
     from pretune.data.distil.distil import Distilled
@@ -29,10 +29,11 @@ def distil(
     from pretune.spec.distil import load_distil
 
     spec = load_distil(config)
+    key = spec.mask and spec.mask.key
     quiet_libraries()
     endpoint = spec.teacher.endpoint
     currency = endpoint.prices.currency if endpoint and endpoint.prices else ""
-    with asking(f"distil {out.name}", currency) as progress:
+    with telling_new_key(key), asking(f"distil {out.name}", currency) as progress:
         done = distil_documents(folder, out, spec, overwrite=overwrite, progress=progress)
     show(done.to_dict(), _table(done), as_json=as_json)
 

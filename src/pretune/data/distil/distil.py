@@ -18,19 +18,18 @@ from pretune.data.distil.pairs import Fault, Judged
 from pretune.data.distil.prompts import LANGUAGES, prompts_for, prompts_in
 from pretune.data.distil.unlike import Unlike
 from pretune.data.documents.chunks import Count
-from pretune.data.documents.step import Mask, document_id, write_chunks
+from pretune.data.documents.step import document_id, write_chunks
 from pretune.data.inorder import in_order
+from pretune.data.privacy.masking import Mask
 from pretune.data.teacher.ask import Teacher
 from pretune.data.teacher.asker import Asker
 from pretune.data.teacher.ledger import Ledger, Spent
-from pretune.data.teacher.pace import Pace
 from pretune.data.terms import squeezed
 from pretune.data.textindex import TextIndex
 from pretune.data.workshop.draft import Draft, write_rows
 from pretune.data.workshop.seen import Seen
 from pretune.data.workshop.step import Step, Written
 from pretune.spec.distil import DistilSpec
-from pretune.spec.teacher import EndpointSpec
 
 _SHORTEST = 20
 """Letters and digits of a chunk that is worth a question."""
@@ -88,7 +87,7 @@ def distil(
     ``out`` gets ``chunks.jsonl``, ``documents.jsonl``, ``pairs.jsonl``, ``rejected.jsonl`` and, in
     ``teacher/``, every answer of the teacher. After a failure or a kill the same call goes on; what
     was answered is not asked again, not even with ``overwrite``. ``count`` measures chunks;
-    ``mask`` hides what must not be stored or sent.
+    ``mask`` sees documents before anything of them is stored or sent.
 
     Raises:
         DataError: no document that could be read.
@@ -104,7 +103,7 @@ def distil(
         chunked = write_chunks(
             folder, out, spec.chunks, spec.limits, count=count, mask=mask, overwrite=overwrite
         )
-        asker = _asker(spec, endpoint, teacher, ledger)
+        asker = Asker.of(spec.teacher, spec.budget, teacher, ledger)
         step = _step(folder, spec, teacher, chunked.files["chunks"], mask)
         work = _Work(spec, asker, chunked, kept, step, progress)
         files = {"pairs": out / "pairs.jsonl", "rejected": out / "rejected.jsonl"}
@@ -112,16 +111,6 @@ def distil(
         currency = prices.currency if prices else ""
         spent, calls = ledger.spent(), ledger.outcomes()
     return Distilled(chunked, written, spent, calls, asker.from_cache, currency)
-
-
-def _asker(
-    spec: DistilSpec, endpoint: EndpointSpec | None, teacher: Teacher, ledger: Ledger
-) -> Asker:
-    if endpoint is None:
-        return Asker(teacher, ledger, spec.budget, Pace())
-    pace = Pace(endpoint.calls_per_minute, endpoint.tokens_per_minute)
-    tries, longest = endpoint.tries, endpoint.longest_wait
-    return Asker(teacher, ledger, spec.budget, pace, tries=tries, longest_wait=longest)
 
 
 def _step(
