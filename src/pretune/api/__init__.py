@@ -6,13 +6,13 @@
 >>> pretune.generate(task, [{"text": "..."}], run.adapter)   # doctest: +SKIP
 """
 
+from pretune.api.augment import Augmented, augment_rows
 from pretune.api.compare import compare_runs
 from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
 from pretune.api.registry import register
 from pretune.api.tasks import check, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
-from pretune.data.augment.augment import augment_rows
 from pretune.data.clean.clean import clean_rows
 from pretune.data.mix import mix_rows
 from pretune.data.privacy.mask import mask_rows, unmask_rows
@@ -21,6 +21,7 @@ from pretune.data.rules.make import make_rows
 
 __all__ = [
     "Answer",
+    "Augmented",
     "TrainedRun",
     "Workbench",
     "augment_rows",

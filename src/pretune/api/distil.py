@@ -7,10 +7,11 @@ from pathlib import Path
 from pretune.api.teachers import open_teacher
 from pretune.bases import load_renderer
 from pretune.core.segments import Role, Segment
-from pretune.data.distil.distil import Distilled, Standing, distil
+from pretune.data.distil.distil import Distilled, distil
 from pretune.data.documents.chunks import Count
 from pretune.data.privacy.masking import open_mask
 from pretune.data.teacher.ask import Teacher
+from pretune.data.teacher.bill import Standing
 from pretune.spec.distil import ChunkSpec, DistilSpec
 
 

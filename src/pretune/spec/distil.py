@@ -11,7 +11,7 @@ from pretune.spec.base import BaseSpec
 from pretune.spec.masking import MaskSpec, need_choice
 from pretune.spec.model import Strict
 from pretune.spec.problems import spec_error
-from pretune.spec.teacher import BudgetSpec, TeacherSpec
+from pretune.spec.teacher import BudgetSpec, TeacherSpec, need_prices
 from pretune.spec.yamlfile import read_mapping
 
 
@@ -97,9 +97,7 @@ class DistilSpec(Strict):
 
     @model_validator(mode="after")
     def _money_and_mask(self) -> Self:
-        endpoint = self.teacher.endpoint
-        if self.budget.money is not None and (endpoint is None or endpoint.prices is None):
-            raise ValueError("a budget of money needs teacher.endpoint.prices")
+        need_prices(self.teacher, self.budget)
         need_choice(self.teacher, self.mask)
         return self
 
@@ -131,14 +129,11 @@ def load_distil(path: str | Path) -> DistilSpec:
 
 
 def _placed(spec: DistilSpec, folder: Path) -> DistilSpec:
-    def place(base: BaseSpec) -> BaseSpec:
-        if not base.name.startswith("."):
-            return base
-        return base.model_copy(update={"name": str(folder / base.name)})
-
-    chunks = spec.chunks.model_copy(update={"tokenizer": place(spec.chunks.tokenizer)})
-    teacher = spec.teacher
-    if teacher.base is not None:
-        teacher = teacher.model_copy(update={"base": place(teacher.base)})
-    mask = spec.mask and spec.mask.placed(folder)
-    return spec.model_copy(update={"chunks": chunks, "teacher": teacher, "mask": mask})
+    tokenizer = spec.chunks.tokenizer.placed(folder)
+    return spec.model_copy(
+        update={
+            "chunks": spec.chunks.model_copy(update={"tokenizer": tokenizer}),
+            "teacher": spec.teacher.placed(folder),
+            "mask": spec.mask and spec.mask.placed(folder),
+        }
+    )

@@ -178,10 +178,9 @@ def parse_task(
         task = TaskSpec.model_validate(given, context={"folder": folder})
     except ValidationError as error:
         raise spec_error(error, f'task "{given.get("name", "")}"') from error
-    if folder is not None and task.base.name.startswith("."):
-        base = task.base.model_copy(update={"name": str(folder / task.base.name)})
-        task = task.model_copy(update={"base": base})
-    return task
+    if folder is None:
+        return task
+    return task.model_copy(update={"base": task.base.placed(folder)})
 
 
 def load_task(path: str | Path) -> TaskSpec:

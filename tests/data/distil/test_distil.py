@@ -114,8 +114,8 @@ def test_a_second_run_pays_nothing_and_writes_the_same(folder, tmp_path, whole):
         again = run(folder, out, spec(server.url), overwrite=True)
         assert server.bodies == []
     assert outputs(out) == whole[0]
-    assert again.from_cache == whole[1]
-    assert again.spent.calls == whole[1]
+    assert again.bill.from_cache == whole[1]
+    assert again.bill.spent.calls == whole[1]
 
 
 def test_what_is_there_is_not_replaced_unasked(folder, tmp_path, whole):
@@ -150,10 +150,10 @@ def test_a_hostile_endpoint_changes_no_byte(folder, tmp_path, whole, monkeypatch
     with Scripted(hostile) as server:
         done = run(folder, out, spec(server.url, endpoint={"concurrency": 1, "tries": 9}))
     assert outputs(out) == whole[0]
-    assert done.calls["told to wait (429)"] > 5
-    assert done.calls["ended in the middle"] > 5
-    assert done.calls["was no chat completion"] > 5
-    assert done.calls["answered"] == whole[1]
+    assert done.bill.calls["told to wait (429)"] > 5
+    assert done.bill.calls["ended in the middle"] > 5
+    assert done.bill.calls["was no chat completion"] > 5
+    assert done.bill.calls["answered"] == whole[1]
 
 
 def test_a_storm_of_429_stops_with_all_kept(folder, tmp_path, whole):
@@ -270,7 +270,7 @@ def test_a_budget_of_money_is_never_passed(folder, tmp_path):
     budget = {"money": 0.02, "when_spent": "finish"}
     with Scripted(good) as server:
         done = run(folder, out, spec(server.url, budget=budget, endpoint={"prices": prices}))
-    assert 0.005 < done.spent.money <= 0.02
+    assert 0.005 < done.bill.spent.money <= 0.02
     assert 0 < done.pairs.rows["pairs"] < 23
     assert done.pairs.counts["chunks that the budget did not reach, or not wholly"] > 0
     assert done.to_dict()["spent"]["currency"] == "EUR"
@@ -288,7 +288,7 @@ def test_stopped_anywhere_is_uninterrupted(folder, tmp_path, whole, stop):
         pass
 
     def interrupt(standing):
-        if standing.chunks == stop:
+        if standing.done == stop:
             raise Stopped
 
     out = tmp_path / "out"
@@ -342,7 +342,7 @@ def test_kill_9_pays_nothing_twice(folder, tmp_path, whole):
     assert not (out / "pairs.jsonl").exists()
     with Scripted(good) as server:
         done = run(folder, out, spec(server.url))
-        lost = done.calls["under way when the process died"]
+        lost = done.bill.calls["under way when the process died"]
         assert 1 <= lost <= 3
         assert asked + len(server.bodies) == whole[1] + lost
     assert outputs(out) == whole[0]
@@ -493,7 +493,7 @@ def test_a_masked_run_goes_on_from_a_kill_and_pays_nothing_twice(folder, tmp_pat
         pass
 
     def interrupt(standing):
-        if standing.chunks == 2:
+        if standing.done == 2:
             raise Stopped
 
     given = {"mask": {"key": str(tmp_path / "k")}}
@@ -527,7 +527,7 @@ def test_progress_tells_costs(folder, tmp_path):
     told = []
     with Scripted(good) as server:
         run(folder, tmp_path / "out", spec(server.url), progress=told.append)
-    assert [one.chunks for one in told] == list(range(1, 8))
+    assert [one.done for one in told] == list(range(1, 8))
     assert told[-1].kept == 23
     assert told[-1].of == 7
     assert told[-1].spent.calls == 28
@@ -552,7 +552,7 @@ def test_a_resumed_run_remembers_what_was_asked(tmp_path):
         pass
 
     def interrupt(standing):
-        if standing.chunks == 1:
+        if standing.done == 1:
             raise Stopped
 
     folder, out = tmp_path / "documents", tmp_path / "out"

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -23,7 +22,8 @@ from pretune.data.inorder import in_order
 from pretune.data.privacy.masking import Mask
 from pretune.data.teacher.ask import Teacher
 from pretune.data.teacher.asker import Asker
-from pretune.data.teacher.ledger import Ledger, Spent
+from pretune.data.teacher.bill import Bill, Standing
+from pretune.data.teacher.ledger import Ledger
 from pretune.data.terms import squeezed
 from pretune.data.textindex import TextIndex
 from pretune.data.workshop.draft import Draft, write_rows
@@ -39,36 +39,17 @@ _CHECKPOINT = 20
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far it is; ``spent`` is of all runs on the folder, calls under way at their most."""
-
-    chunks: int
-    of: int
-    kept: int
-    rejected: int
-    spent: Spent
-
-
-@dataclass(frozen=True)
 class Distilled:
-    """What was written, and what it cost: in all runs, and by how the calls ended."""
+    """What was written, and what it cost."""
 
     chunks: Written
     pairs: Written
-    spent: Spent
-    calls: Counter[str]
-    from_cache: int
-    currency: str
+    bill: Bill
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {
-            "chunks": self.chunks.to_dict(),
-            "pairs": self.pairs.to_dict(),
-            "spent": {**self.spent._asdict(), "currency": self.currency},
-            "calls": dict(self.calls),
-            "from_cache": self.from_cache,
-        }
+        steps = {"chunks": self.chunks.to_dict(), "pairs": self.pairs.to_dict()}
+        return steps | self.bill.to_dict()
 
 
 def distil(
@@ -108,9 +89,7 @@ def distil(
         work = _Work(spec, asker, chunked, kept, step, progress)
         files = {"pairs": out / "pairs.jsonl", "rejected": out / "rejected.jsonl"}
         written = write_rows(step, files, work.run, overwrite=overwrite)
-        currency = prices.currency if prices else ""
-        spent, calls = ledger.spent(), ledger.outcomes()
-    return Distilled(chunked, written, spent, calls, asker.from_cache, currency)
+        return Distilled(chunked, written, Bill.of(ledger, asker, spec.teacher))
 
 
 def _step(

@@ -42,9 +42,12 @@ class Asker:
         self.from_cache = 0
 
     @classmethod
-    def of(cls, spec: TeacherSpec, budget: BudgetSpec, teacher: Teacher, ledger: Ledger) -> "Asker":
-        """At the pace and with the patience that ``spec`` says; a base needs neither."""
-        endpoint = spec.endpoint
+    def of(
+        cls, spec: TeacherSpec | None, budget: BudgetSpec, teacher: Teacher, ledger: Ledger
+    ) -> "Asker":
+        """At the pace and with the patience that ``spec`` says; a model of this machine needs
+        neither."""
+        endpoint = spec.endpoint if spec else None
         if endpoint is None:
             return cls(teacher, ledger, budget, Pace())
         pace = Pace(endpoint.calls_per_minute, endpoint.tokens_per_minute)
