@@ -10,7 +10,7 @@ from pretune.api.augment import augment_rows
 from pretune.api.translators import Translators
 from pretune.core.errors import BaseModelError
 from pretune.data.augment.backtranslation import BACK, FORWARD
-from pretune.data.teacher.ask import Ask, CallFailed
+from pretune.data.teacher.ask import Ask, Reply
 from pretune.spec.augmenting import parse_augment
 from pretune.spec.rewriting import TranslatorSpec, parse_rewriting
 from pretune.spec.task import parse_task
@@ -64,8 +64,7 @@ def test_each_way_is_its_own_model_and_a_seed_decides(pair):
     assert said[0].prompt_tokens == 5
     other = Translators(TranslatorSpec(forward=pair[1], back=pair[0]))
     assert other.model != both.model
-    with pytest.raises(CallFailed, match="longer than the model can read"):
-        both.call(Ask(FORWARD, "card " * 99, 12, 1.0, 1))
+    assert both.call(Ask(FORWARD, "card " * 99, 12, 1.0, 1)) == Reply("", False, 100, 0)
 
 
 def test_back_translation_by_local_models(pair, tmp_path):
@@ -87,7 +86,7 @@ def test_back_translation_by_local_models(pair, tmp_path):
     spec = parse_augment({"operators": ["back_translation"], "per_row": 3, "rewriting": rewriting})
     done = augment_rows(task, tmp_path / "varied.jsonl", spec)
     counts = done.written.counts
-    assert sum(counts.values()) > 3
+    assert sum(counts.values()) >= 3
     assert all(what.startswith("back_translation") for what in counts)
     assert done.bill.calls["answered"] >= 6
     again = augment_rows(task, tmp_path / "varied.jsonl", spec, overwrite=True)

@@ -9,7 +9,7 @@ import torch
 from pretune.core.digest import of_file, of_json
 from pretune.core.errors import BaseModelError
 from pretune.data.augment.backtranslation import BACK, FORWARD
-from pretune.data.teacher.ask import Ask, CallFailed, Outcome, Reply
+from pretune.data.teacher.ask import Ask, Reply
 from pretune.spec.rewriting import TranslatorSpec
 
 
@@ -65,7 +65,7 @@ class _Translator:
         inputs = self._tokenizer(ask.user, return_tensors="pt")
         length = int(inputs["input_ids"].shape[1])
         if length > self._longest:
-            raise CallFailed(Outcome.REFUSED, "a text longer than the model can read")
+            return Reply("", False, length, 0)  # no answer to this one; others are shorter
         room = min(ask.max_tokens, self._longest - 1)
         sampled = {"do_sample": True, "temperature": ask.temperature} if ask.temperature else {}
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):

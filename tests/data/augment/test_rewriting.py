@@ -477,3 +477,12 @@ def test_the_probe_of_labels_never_saw_the_row():
     assert probe.doubts(row_id, label, text, "a mortgage that got refused, help", 0.5)
     assert not LabelProbe(rows[:6]).judges(row_id, label)
     assert not probe.judges(row_id, "unknown")
+
+
+def test_a_row_in_which_the_user_says_nothing_is_not_asked_about(tmp_path):
+    template = {"context": "{text}", "user": "Which desk?", "target": "{label}"}
+    task = task_of(tmp_path, task_rows(4), template=template)
+    with Scripted(good) as server:
+        done = augment_rows(task, tmp_path / "v.jsonl", spec(server.url))
+        assert server.bodies == []
+    assert done.written.counts == {"paraphrase: nothing to change": 4}

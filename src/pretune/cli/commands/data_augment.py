@@ -41,10 +41,6 @@ def augment(
     as_json: AsJson = False,
 ) -> None:
     """Vary training rows; labels stay, answers and annotations move along."""
-    from pretune.api.augment import augment_rows
-    from pretune.cli.tables import bill_lines, written_text
-    from pretune.data.augment.augment import OPERATORS
-    from pretune.data.teacher.bill import currency_of
     from pretune.spec.augmenting import parse_augment
     from pretune.spec.rewriting import load_rewriting
     from pretune.spec.task import load_task
@@ -60,6 +56,12 @@ def augment(
             "rewriting": None if config is None else load_rewriting(config),
         }
     )
+    # These take seconds to import, and what is wrong with the files was said before.
+    from pretune.api.augment import augment_rows
+    from pretune.cli.tables import bill_lines, written_text
+    from pretune.data.augment.augment import OPERATORS
+    from pretune.data.teacher.bill import currency_of
+
     for one in OPERATORS:
         if settings.uses(one.name):
             errors.print(f"{one.name} is not for {'; nor for '.join(one.not_for)}")

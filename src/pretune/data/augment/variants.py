@@ -82,7 +82,7 @@ class Varier:
         for _ in range(rewriting.tries if rewriting and asks else _DRAWS):
             try:
                 varied = self._drawn(fields, chain, rng)
-                if asks:
+                if asks and varied != fields:
                     self._check(found.of.row.id, fields, varied, seen)
             except Refused as refused:
                 found.refused.append((named, refused))
@@ -94,8 +94,12 @@ class Varier:
                 found.made.append((named, varied))
                 found.counts[named] += 1
                 return
-        if not asks:
-            found.counts[f"{named}: nothing to change"] += 1
+            if asks:
+                break  # no text of the user's: another answer would change nothing
+        else:
+            if asks:
+                return  # what was refused is counted
+        found.counts[f"{named}: nothing to change"] += 1
 
     def _drawn(
         self, fields: Mapping[str, Any], chain: Sequence[Operator], rng: Random
