@@ -5,21 +5,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from pretune.core.errors import SpecError
 from pretune.core.origin import RowKind, made
-from pretune.core.records import Row
 from pretune.data.augment import prompts
 from pretune.data.augment.backtranslation import BackTranslation
 from pretune.data.augment.entities import Entity, Names
-from pretune.data.augment.labelprobe import LabelProbe
+from pretune.data.augment.labelprobe import doubts_of
 from pretune.data.augment.operator import Operator
 from pretune.data.augment.paraphrase import Paraphrase
 from pretune.data.augment.rewordings import Colloquial, Synonym, Typo
 from pretune.data.augment.rewriter import Asking, Rewriter
 from pretune.data.augment.substitution import Substitution
-from pretune.data.augment.variants import Doubts, Variants, Varier
+from pretune.data.augment.variants import Variants, Varier
 from pretune.data.augment.varied import Columns
 from pretune.data.dataset import read_examples
 from pretune.data.inorder import in_order
@@ -30,7 +28,7 @@ from pretune.data.splits import Split
 from pretune.data.teacher.asker import Asker
 from pretune.data.teacher.bill import Standing
 from pretune.data.teacher.ledger import Spent
-from pretune.data.template import Template, plain
+from pretune.data.template import Template
 from pretune.data.workshop.draft import Draft, write_rows
 from pretune.data.workshop.step import Step, Written
 from pretune.data.workshop.tracked import Tracked, file_digests, tracked
@@ -160,7 +158,10 @@ class _Work:
         """Vary every row that ``draft`` does not hold yet."""
         asker = self._asked.asker if self._asked else None
         operators = operators_of(self._task, self._spec, asker)
-        varier = Varier(self._spec, operators, Columns.of(self._task), self._doubts())
+        doubts = None
+        if self._asked is not None and self._spec.rewriting is not None:
+            doubts = doubts_of(self._task, self._template, self._spec.rewriting.checks.label)
+        varier = Varier(self._spec, operators, Columns.of(self._task), doubts)
 
         def vary(given: Tracked | str | None) -> Variants | str | None:
             return varier.vary(given) if isinstance(given, Tracked) else given
@@ -236,31 +237,3 @@ class _Work:
                 "text": refused.text,
             }
             draft.write("rejected", line)
-
-    def _doubts(self) -> Doubts | None:
-        """How variants of operators that ask are held against their labels."""
-        rewriting, task = self._spec.rewriting, self._task
-        if (
-            self._asked is None
-            or rewriting is None
-            or not task.labels
-            or not rewriting.checks.label
-        ):
-            return None
-        least = rewriting.checks.label
-        probe = LabelProbe(self._seeds())
-
-        def doubts(row_id: str, old: Any, new: Any) -> bool:
-            before, after = (self._template.asked(Row(row_id, one)) for one in (old, new))
-            return probe.doubts(row_id, plain(old[task.label_field]), before, after, least)
-
-        return doubts
-
-    def _seeds(self) -> Iterator[tuple[str, str, str]]:
-        """Id, asking text and label of the task's seed rows."""
-        for split, row, example in read_examples(self._task, self._template):
-            if row is None or isinstance(example, Rejected) or split is not Split.TRAIN:
-                continue
-            found = tracked(row)
-            if not isinstance(found, Rejected) and found.origin.kind is RowKind.SEED:
-                yield row.id, self._template.asked(row), plain(row.fields[self._task.label_field])

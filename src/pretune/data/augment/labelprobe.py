@@ -2,13 +2,21 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from pretune.core.origin import RowKind
+from pretune.core.records import Row
+from pretune.data.dataset import read_examples
 from pretune.data.probes import bag_of_words, linear_probe
+from pretune.data.rejected import Rejected
+from pretune.data.splits import Split
+from pretune.data.template import Template, plain
+from pretune.data.workshop.tracked import tracked
+from pretune.spec.task import TaskSpec
 
 _FOLDS = 5
 _MOST = 20_000
@@ -53,6 +61,33 @@ class LabelProbe:
         before, after = model.predict_proba(self._words.transform([old, new]))
         own = list(model.classes_).index(label)
         return bool(after.argmax() != own and after[own] < least * before[own])
+
+
+Doubts = Callable[[str, Mapping[str, Any], Mapping[str, Any]], bool]
+"""Whether a variant, by the row's id and the fields of both, reads like another label."""
+
+
+def doubts_of(task: TaskSpec, template: Template, least: float) -> Doubts | None:
+    """The probe on ``task``'s seed rows; ``None`` where there are no labels, or ``least`` is 0."""
+    if not task.labels or not least:
+        return None
+    probe = LabelProbe(_seeds(task, template))
+
+    def doubts(row_id: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        before, after = (template.asked(Row(row_id, dict(one))) for one in (old, new))
+        return probe.doubts(row_id, plain(old[task.label_field]), before, after, least)
+
+    return doubts
+
+
+def _seeds(task: TaskSpec, template: Template) -> Iterator[tuple[str, str, str]]:
+    """Id, asking text and label of the training rows that people labelled."""
+    for split, row, example in read_examples(task, template):
+        if row is None or isinstance(example, Rejected) or split is not Split.TRAIN:
+            continue
+        found = tracked(row)
+        if not isinstance(found, Rejected) and found.origin.kind is RowKind.SEED:
+            yield row.id, template.asked(row), plain(row.fields[task.label_field])
 
 
 def _fold(row_id: str) -> int:

@@ -1,13 +1,14 @@
 """The variants of one row: chains of operators in turn, and what was refused of them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from pretune.core.errors import BudgetError
 from pretune.core.origin import KEY, content_id
+from pretune.data.augment.labelprobe import Doubts
 from pretune.data.augment.operator import Operator
 from pretune.data.augment.refusal import Fault, Refused
 from pretune.data.augment.rewriter import Rewriter
@@ -17,9 +18,6 @@ from pretune.spec.augmenting import AugmentSpec
 
 _DRAWS = 5
 """Draws for a variant that differs from its row and from the variants before."""
-
-Doubts = Callable[[str, Mapping[str, Any], Mapping[str, Any]], bool]
-"""Whether a variant, by the row's id and the fields of both, reads like another label."""
 
 
 @dataclass
