@@ -7,9 +7,10 @@ import docs_commands
 import docs_distil
 import docs_matrix
 import docs_reference
+import docs_rewriting
 import docs_rules
 
-PAGES = (docs_reference, docs_rules, docs_distil, docs_matrix, docs_commands)
+PAGES = (docs_reference, docs_rules, docs_distil, docs_rewriting, docs_matrix, docs_commands)
 """Modules with ``PAGE``, where the page is, and ``page()``, what it says."""
 
 

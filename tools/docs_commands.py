@@ -21,7 +21,7 @@ HEAD = """\
 
 Results go to standard output, errors and progress to standard error. With `--json` the result, or
 the error, is JSON. Commands reach the network only where a task file says `allow_download: true`,
-or a distil file names an endpoint.
+or a distil or rewriting file names an endpoint.
 """
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from docs_reference import plain, table
 from pretune.spec.distil import CheckSpec, ChunkSpec, DistilSpec, LimitSpec
+from pretune.spec.masking import MaskSpec
 from pretune.spec.teacher import BudgetSpec, EndpointSpec, PriceSpec, TeacherSpec
 
 PAGE = Path(__file__).parents[1] / "docs" / "distil-file.md"
@@ -25,6 +26,7 @@ SECTIONS = (
     ("`chunks`", ChunkSpec),
     ("`limits`: one document", LimitSpec),
     ("`checks`", CheckSpec),
+    ("`mask`", MaskSpec),
 )
 
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pretune.adapters.files import load_adapter
     from pretune.api import (
         Workbench,
+        augment_rows,
         check,
         compare_runs,
         distil_documents,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         train,
     )
     from pretune.bases import load_base
-    from pretune.data.augment.augment import augment_rows
     from pretune.data.clean.clean import clean_rows
     from pretune.data.mix import mix_rows
     from pretune.data.privacy.mask import mask_rows, unmask_rows
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pretune.data.rules.make import make_rows
     from pretune.registry import Registry
     from pretune.spec.distil import load_distil, parse_distil
+    from pretune.spec.rewriting import load_rewriting, parse_rewriting
     from pretune.spec.rules import load_rules, parse_rules
     from pretune.spec.task import load_task, parse_task
 
@@ -51,6 +52,7 @@ __all__ = [
     "load_adapter",
     "load_base",
     "load_distil",
+    "load_rewriting",
     "load_rules",
     "load_task",
     "make_rows",
@@ -58,6 +60,7 @@ __all__ = [
     "merge_adapter",
     "mix_rows",
     "parse_distil",
+    "parse_rewriting",
     "parse_rules",
     "parse_task",
     "register",
@@ -68,18 +71,19 @@ __all__ = [
 
 _HOMES = {
     "Registry": "pretune.registry",
-    "augment_rows": "pretune.data.augment.augment",
     "check_rules": "pretune.data.rules.check",
     "clean_rows": "pretune.data.clean.clean",
     "load_adapter": "pretune.adapters.files",
     "load_base": "pretune.bases",
     "load_distil": "pretune.spec.distil",
+    "load_rewriting": "pretune.spec.rewriting",
     "load_rules": "pretune.spec.rules",
     "load_task": "pretune.spec.task",
     "make_rows": "pretune.data.rules.make",
     "mask_rows": "pretune.data.privacy.mask",
     "mix_rows": "pretune.data.mix",
     "parse_distil": "pretune.spec.distil",
+    "parse_rewriting": "pretune.spec.rewriting",
     "parse_rules": "pretune.spec.rules",
     "parse_task": "pretune.spec.task",
     "unmask_rows": "pretune.data.privacy.mask",

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from cli.conftest import ROWS, write_rows
+from data.augment.reworders import good, task_rows
+from data.teacher.scripted import Scripted
 
 RULES = """
 slots:
@@ -96,3 +98,26 @@ def test_no_text_of_rows_is_printed(run, folder):
     for ran in (cleaned, varied, mixed):
         assert ran.code == 0
         assert "secret" not in ran.out + ran.err
+
+
+def test_a_teacher_is_asked_as_its_file_says(run, folder):
+    with Scripted(good) as server:
+        (folder / "ask.yaml").write_text(
+            f"teacher: {{endpoint: {{url: '{server.url}', model: m, "
+            "prices: {prompt: 1, answer: 2, currency: EUR}}}\nmask: {key: k}\n"
+        )
+        write_rows(folder / "rows.jsonl", task_rows())
+        command = ("data", "augment", "desk.yaml", "--with", "paraphrase", "--out", "v.jsonl")
+        done = run(*command, "--config", "ask.yaml")
+        again = run(*command, "--config", "ask.yaml", "--overwrite", "--json")
+    assert done.code == 0
+    assert "paraphrase is not for labels that hang on the choice of words" in done.err
+    assert 'made key file "k"' in done.err
+    assert "v.jsonl: 40 rows" in done.out
+    assert "v.rejected.jsonl: 0 rows" in done.out
+    assert "calls: answered: 40" in done.out
+    assert "EUR" in done.out
+    assert "Oslo" not in done.out + done.err
+    assert again.json["from_cache"] == 40
+    assert again.json["spent"]["calls"] == 40
+    assert run(*command, "--overwrite").code == 2

@@ -65,6 +65,13 @@ def test_a_spent_budget_has_a_code_of_its_own(run, folder, tmp_path, server):  #
         ("teacher: {endpoint: {url: 'https://me:pw@x/v1', model: m}}", "must hold no password"),
         ("teacher: {endpoint: {url: 'x/v1', model: m}}", '"x/v1" is no address'),
         (
+            "teacher: {endpoint: {url: 'https://x/v1', model: m}}",
+            "mask it, as in mask: {key: my.key}, or say mask: false",
+        ),
+        ("teacher: {base: embedded}\nmask: {types: [phone]}", "mask.key: is missing; add it"),
+        ("teacher: {base: embedded}\nmask: {key: k, types: [fone]}", 'did you mean "phone"?'),
+        (
+            "mask: false\n"
             "teacher: {endpoint: {url: 'https://x/v1', model: m, key_env: NO_SUCH_KEY_SET}}",
             'key_env names "NO_SUCH_KEY_SET", which is not set',
         ),
@@ -78,3 +85,16 @@ def test_a_wrong_file_is_refused_by_its_words(run, folder, tmp_path, text, said)
     assert said in done.err
     assert not (tmp_path / "out").exists()
     assert "pw@x" not in done.err
+
+
+def test_masking_is_said_in_the_file_and_its_key_is_told(run, folder, tmp_path, server):  # noqa: F811
+    file, out = config(tmp_path, server), tmp_path / "out"
+    file.write_text(file.read_text() + "mask: {key: keys/k}\n")
+    (folder / "people.txt").write_text("The phone of the branch is 13800138000, say all. " * 3)
+    command = ("data", "distil", folder, "--config", file, "--out", out)
+    done = run(*command)
+    assert done.code == 0
+    assert "masked: PHONE" in done.out
+    assert f'made key file "{tmp_path / "keys/k"}"' in done.err
+    assert "13800138000" not in json.dumps(server.bodies) + done.out + done.err
+    assert "made key file" not in run(*command, "--overwrite").err

@@ -12,6 +12,7 @@ from documentation.pages import PAGES, ROOT, Fence, all_fences, fences, running
 from pretune.cli.app import app
 from pretune.spec.distil import parse_distil
 from pretune.spec.limits import LimitsSpec
+from pretune.spec.rewriting import parse_rewriting
 from pretune.spec.rules import parse_rules
 from pretune.spec.task import parse_task
 from pretune.spec.yamlfile import parse_yaml
@@ -90,6 +91,9 @@ def test_yaml_is_a_file_that_pretune_reads(fence):
     if "rules" in value:
         parse_rules(value, name="rules")
         return
+    if value.keys() & {"translators", "pivots"}:
+        parse_rewriting(value)
+        return
     if "teacher" in value and not value["teacher"].keys() & {"adapter", "soft"}:
         parse_distil(value)
         return
@@ -153,7 +157,7 @@ def test_named_files_and_tests_exist(page):
 @pytest.fixture
 def written(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    names = ("matrix", "commands", "rules", "distil")
+    names = ("matrix", "commands", "rules", "distil", "rewriting")
     return [importlib.import_module(f"docs_{name}") for name in names]
 
 

@@ -6,6 +6,7 @@
 >>> pretune.generate(task, [{"text": "..."}], run.adapter)   # doctest: +SKIP
 """
 
+from pretune.api.augment import Augmented, augment_rows
 from pretune.api.compare import compare_runs
 from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
@@ -13,7 +14,6 @@ from pretune.api.labelling import label_rows, soften_rows
 from pretune.api.registry import register
 from pretune.api.tasks import check, check_task_goals, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
-from pretune.data.augment.augment import augment_rows
 from pretune.data.clean.clean import clean_rows
 from pretune.data.mix import mix_rows
 from pretune.data.privacy.mask import mask_rows, unmask_rows
@@ -22,6 +22,7 @@ from pretune.data.rules.make import make_rows
 
 __all__ = [
     "Answer",
+    "Augmented",
     "TrainedRun",
     "Workbench",
     "augment_rows",

@@ -7,10 +7,11 @@ from pathlib import Path
 from pretune.api.teachers import open_teacher
 from pretune.bases import load_renderer
 from pretune.core.segments import Role, Segment
-from pretune.data.distil.distil import Distilled, Standing, distil
+from pretune.data.distil.distil import Distilled, distil
 from pretune.data.documents.chunks import Count
-from pretune.data.documents.step import Mask
+from pretune.data.privacy.masking import open_mask
 from pretune.data.teacher.ask import Teacher
+from pretune.data.teacher.bill import Standing
 from pretune.spec.distil import ChunkSpec, DistilSpec
 
 
@@ -20,15 +21,15 @@ def distil_documents(
     spec: DistilSpec,
     *,
     teacher: Teacher | None = None,
-    mask: Mask | None = None,
     overwrite: bool = False,
     progress: Callable[[Standing], None] | None = None,
 ) -> Distilled:
     """Make question-answer pairs of the documents in ``folder``; see
     :func:`pretune.data.distil.distil.distil`. ``teacher`` takes the place of the one in ``spec``.
+    With ``spec.mask`` all is masked before it is stored or sent.
     """
     given = nullcontext(teacher) if teacher is not None else open_teacher(spec.teacher)
-    with given as answering:
+    with given as answering, open_mask(spec.mask) as mask:
         return distil(
             Path(folder),
             Path(out),

@@ -1,6 +1,9 @@
 """What commands print: people's text or JSON on stdout, errors and progress on stderr."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +27,22 @@ def show(result: Any, text: RenderableType, *, as_json: bool) -> None:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=1, default=str))
     else:
         console.print(text)
+
+
+@contextmanager
+def telling_new_key(key: Path | None) -> Iterator[None]:
+    """Say so when the block makes the key file ``key``, and what it is worth."""
+    new = key is not None and not key.exists()
+    try:
+        yield
+    finally:
+        if new and key is not None and key.exists():
+            errors.print(
+                f'made key file "{key}" and its vault beside it; keep both, and apart from the '
+                "rows: without them there is no way back",
+                style="yellow",
+                markup=False,
+            )
 
 
 def report_error(error: PretuneError, *, as_json: bool) -> None:

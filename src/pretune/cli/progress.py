@@ -18,7 +18,7 @@ from pretune.cli.output import errors
 from pretune.core.events import Event
 
 if TYPE_CHECKING:
-    from pretune.data.distil.distil import Standing
+    from pretune.data.teacher.bill import Standing
 
 
 @contextmanager
@@ -31,20 +31,26 @@ def counting(title: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def asking(title: str, currency: str) -> Iterator[Callable[["Standing"], None]]:
-    """Yield what to call with how far asking a teacher is, and what it has cost."""
+def asking(
+    title: str, currency: str, pieces: str, made: str
+) -> Iterator[Callable[["Standing"], None]]:
+    """Yield what to call with how far asking a teacher is, and what it has cost; ``made`` comes of
+    ``pieces``."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
-        bar = progress.add_task(title, total=None, told="reading documents")
+        bar = progress.add_task(title, total=None, told="reading")
 
         def tell(now: "Standing") -> None:
-            told = (
-                f"{now.chunks:,} of {now.of:,} chunks, {now.kept:,} pairs, {now.rejected:,} "
-                f"rejected, {now.spent.calls:,} calls, {now.spent.tokens:,} tokens"
-            )
+            of = "" if now.of is None else f" of {now.of:,}"
+            told = f"{now.done:,}{of} {pieces}, {now.kept:,} {made}"
+            if now.rejected or now.spent.calls:
+                told += (
+                    f", {now.rejected:,} rejected, {now.spent.calls:,} calls, "
+                    f"{now.spent.tokens:,} tokens"
+                )
             if now.spent.money:
                 told += f", {now.spent.money:,.2f} {currency}"
-            progress.update(bar, completed=now.chunks, total=now.of, told=told.rstrip())
+            progress.update(bar, completed=now.done, total=now.of, told=told.rstrip())
 
         yield tell
 

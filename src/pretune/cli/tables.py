@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pretune.data.teacher.bill import Bill
 from pretune.data.workshop.step import Written
 from pretune.evaluation.compare import Difference, Verdict
 from pretune.evaluation.evaluate import Evaluation
@@ -56,6 +57,17 @@ def comparison_table(differences: Sequence[Difference]) -> RenderableType:
             Text(one.verdict, _COLOURS[one.verdict]),
         )
     return table
+
+
+def bill_lines(bill: Bill) -> list[tuple[str, str]]:
+    """What asking has cost, each line what and how much."""
+    calls = [(f"calls: {outcome}", f"{n:,}") for outcome, n in sorted(bill.calls.items())]
+    return [
+        *calls,
+        ("answers from earlier runs", f"{bill.from_cache:,}"),
+        ("tokens paid, all runs", f"{bill.spent.tokens:,}"),
+        ("money, all runs", f"{bill.spent.money:,.4f} {bill.currency}".rstrip()),
+    ]
 
 
 def written_text(written: Written) -> RenderableType:

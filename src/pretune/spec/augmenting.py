@@ -9,8 +9,12 @@ from pydantic import Field, ValidationError, model_validator
 from pretune.core.names import unknown
 from pretune.spec.model import Strict
 from pretune.spec.problems import spec_error
+from pretune.spec.rewriting import RewriteSpec
 
-OPERATOR_NAMES = ("entity", "synonym", "typo", "colloquial")
+ASKING_NAMES = ("back_translation", "paraphrase")
+"""Operators that ask a teacher."""
+
+OPERATOR_NAMES = ("entity", "synonym", "typo", "colloquial", *ASKING_NAMES)
 ENTITY_NAMES = ("person", "company", "amount", "date", "account", "product", "place")
 
 
@@ -19,8 +23,8 @@ class AugmentSpec(Strict):
 
     operators: tuple[str, ...] = Field(
         min_length=1,
-        description="entity, synonym, typo, colloquial, or several at once: entity+typo; a row's "
-        "variants take them in turn",
+        description="entity, synonym, typo, colloquial, back_translation, paraphrase, or several "
+        "at once: entity+typo; a row's variants take them in turn",
     )
     per_row: int = Field(1, ge=1, le=100, description="variants of each row")
     entities: tuple[str, ...] | None = Field(
@@ -34,6 +38,9 @@ class AugmentSpec(Strict):
         description="word file whose sections, such as [en.company], are put for the package's",
     )
     seed: int = Field(0, ge=0, description="another seed makes other variants")
+    rewriting: RewriteSpec | None = Field(
+        None, description="who is asked by back_translation and paraphrase, and how"
+    )
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
@@ -44,7 +51,20 @@ class AugmentSpec(Strict):
         for name in self.entities or ():
             if name not in ENTITY_NAMES:
                 raise unknown("entity", name, ENTITY_NAMES)
+        asking = [name for name in ASKING_NAMES if self.uses(name)]
+        if asking and self.rewriting is None:
+            raise ValueError(f'"{asking[0]}" asks a teacher; name its rewriting file: --config')
+        if self.uses("paraphrase") and self.rewriting and self.rewriting.teacher is None:
+            raise ValueError('"paraphrase" needs a teacher; translators only translate')
+        if self.rewriting is not None and not asking:
+            raise ValueError(
+                f"a rewriting file is given, and no operator asks: {', '.join(ASKING_NAMES)}"
+            )
         return self
+
+    def uses(self, name: str) -> bool:
+        """Whether the operator ``name`` is among those wanted."""
+        return any(name in chain.split("+") for chain in self.operators)
 
 
 def parse_augment(value: Mapping[str, Any]) -> AugmentSpec:

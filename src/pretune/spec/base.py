@@ -1,5 +1,6 @@
 """The base section of a task file: which frozen model, and in what precision."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -28,3 +29,9 @@ class BaseSpec(Strict):
     @classmethod
     def _from_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    def placed(self, folder: Path) -> "BaseSpec":
+        """With a name that begins with a dot relative to ``folder``."""
+        if not self.name.startswith("."):
+            return self
+        return self.model_copy(update={"name": str(folder / self.name)})

@@ -8,9 +8,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pretune.spec.base import BaseSpec
+from pretune.spec.masking import MaskSpec, need_choice
 from pretune.spec.model import Strict
 from pretune.spec.problems import spec_error
-from pretune.spec.teacher import BudgetSpec, TeacherSpec
+from pretune.spec.teacher import BudgetSpec, TeacherSpec, need_prices
 from pretune.spec.yamlfile import read_mapping
 
 
@@ -77,6 +78,11 @@ class DistilSpec(Strict):
         2, ge=1, le=10, description="how often a chunk is asked for a type whose answer is junk"
     )
     checks: CheckSpec = Field(CheckSpec(), description="section below")
+    mask: MaskSpec | None = Field(
+        None,
+        description="section below, or false: documents go to the teacher as they are; must be "
+        "said where the teacher is on another machine",
+    )
     seed: int = Field(0, ge=0, description="another seed asks for other answers")
 
     @field_validator("questions")
@@ -90,15 +96,15 @@ class DistilSpec(Strict):
         return {kind: value[kind] for kind in QuestionType if value.get(kind)}
 
     @model_validator(mode="after")
-    def _money_has_prices(self) -> Self:
-        endpoint = self.teacher.endpoint
-        if self.budget.money is not None and (endpoint is None or endpoint.prices is None):
-            raise ValueError("a budget of money needs teacher.endpoint.prices")
+    def _money_and_mask(self) -> Self:
+        need_prices(self.teacher, self.budget)
+        need_choice(self.teacher, self.mask)
         return self
 
 
 def parse_distil(value: Mapping[str, Any], folder: Path | None = None) -> DistilSpec:
-    """What ``value``, as read from YAML, says; bases that begin with a dot lie in ``folder``.
+    """What ``value``, as read from YAML, says; a key file, and bases that begin with a dot,
+    lie in ``folder``.
 
     Raises:
         SpecError: every problem found, each as ``where: message``.
@@ -123,13 +129,11 @@ def load_distil(path: str | Path) -> DistilSpec:
 
 
 def _placed(spec: DistilSpec, folder: Path) -> DistilSpec:
-    def place(base: BaseSpec) -> BaseSpec:
-        if not base.name.startswith("."):
-            return base
-        return base.model_copy(update={"name": str(folder / base.name)})
-
-    chunks = spec.chunks.model_copy(update={"tokenizer": place(spec.chunks.tokenizer)})
-    teacher = spec.teacher
-    if teacher.base is not None:
-        teacher = teacher.model_copy(update={"base": place(teacher.base)})
-    return spec.model_copy(update={"chunks": chunks, "teacher": teacher})
+    tokenizer = spec.chunks.tokenizer.placed(folder)
+    return spec.model_copy(
+        update={
+            "chunks": spec.chunks.model_copy(update={"tokenizer": tokenizer}),
+            "teacher": spec.teacher.placed(folder),
+            "mask": spec.mask and spec.mask.placed(folder),
+        }
+    )

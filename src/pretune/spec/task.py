@@ -203,16 +203,10 @@ def parse_task(
 
 def _placed(task: TaskSpec, folder: Path) -> TaskSpec:
     """``task`` with its bases found from ``folder``."""
-
-    def place(base: BaseSpec) -> BaseSpec:
-        if not base.name.startswith("."):
-            return base
-        return base.model_copy(update={"name": str(folder / base.name)})
-
     teacher = task.teacher
     if teacher is not None and teacher.base is not None:
-        teacher = teacher.model_copy(update={"base": place(teacher.base)})
-    return task.model_copy(update={"base": place(task.base), "teacher": teacher})
+        teacher = teacher.model_copy(update={"base": teacher.base.placed(folder)})
+    return task.model_copy(update={"base": task.base.placed(folder), "teacher": teacher})
 
 
 def load_task(path: str | Path) -> TaskSpec:

@@ -1,5 +1,6 @@
 """The teacher: who is asked, how fast, and what it may cost."""
 
+from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -80,6 +81,10 @@ class TeacherSpec(Strict):
             raise ValueError("name one teacher: endpoint or base")
         return self
 
+    def placed(self, folder: Path) -> "TeacherSpec":
+        """With a base that begins with a dot in ``folder``."""
+        return self.model_copy(update={"base": self.base and self.base.placed(folder)})
+
 
 class BudgetSpec(Strict):
     """What one folder may cost in all its runs; calls without an answer count at their most."""
@@ -91,3 +96,14 @@ class BudgetSpec(Strict):
         "stop",
         description="stop: go on when it is raised; finish: write what the answers so far give",
     )
+
+
+def need_prices(teacher: TeacherSpec | None, budget: BudgetSpec) -> None:
+    """Refuse a budget of money where none can be counted.
+
+    Raises:
+        ValueError: the teacher has no prices.
+    """
+    endpoint = teacher.endpoint if teacher else None
+    if budget.money is not None and (endpoint is None or endpoint.prices is None):
+        raise ValueError("a budget of money needs teacher.endpoint.prices")

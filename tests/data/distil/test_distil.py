@@ -1,5 +1,6 @@
 """Documents to pairs on a scripted endpoint: what is kept, what is not, and what it costs."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,10 +21,12 @@ from pretune.core.errors import BudgetError, BusyError, TeacherError
 from pretune.core.files import folder_lock
 from pretune.core.origin import RowKind, origin_of
 from pretune.data.distil.distil import distil
-from pretune.data.documents.step import Mask
+from pretune.data.privacy.mask import unmask_rows
+from pretune.data.privacy.masking import open_mask
 from pretune.data.teacher.endpoint import EndpointTeacher
 from pretune.data.workshop.lineage import read_lineage
 from pretune.spec.distil import parse_distil
+from pretune.spec.masking import MaskSpec
 
 QUESTIONS = {"fact": 2, "number": 2, "unanswerable": 1}
 
@@ -111,8 +114,8 @@ def test_a_second_run_pays_nothing_and_writes_the_same(folder, tmp_path, whole):
         again = run(folder, out, spec(server.url), overwrite=True)
         assert server.bodies == []
     assert outputs(out) == whole[0]
-    assert again.from_cache == whole[1]
-    assert again.spent.calls == whole[1]
+    assert again.bill.from_cache == whole[1]
+    assert again.bill.spent.calls == whole[1]
 
 
 def test_what_is_there_is_not_replaced_unasked(folder, tmp_path, whole):
@@ -147,10 +150,10 @@ def test_a_hostile_endpoint_changes_no_byte(folder, tmp_path, whole, monkeypatch
     with Scripted(hostile) as server:
         done = run(folder, out, spec(server.url, endpoint={"concurrency": 1, "tries": 9}))
     assert outputs(out) == whole[0]
-    assert done.calls["told to wait (429)"] > 5
-    assert done.calls["ended in the middle"] > 5
-    assert done.calls["was no chat completion"] > 5
-    assert done.calls["answered"] == whole[1]
+    assert done.bill.calls["told to wait (429)"] > 5
+    assert done.bill.calls["ended in the middle"] > 5
+    assert done.bill.calls["was no chat completion"] > 5
+    assert done.bill.calls["answered"] == whole[1]
 
 
 def test_a_storm_of_429_stops_with_all_kept(folder, tmp_path, whole):
@@ -267,7 +270,7 @@ def test_a_budget_of_money_is_never_passed(folder, tmp_path):
     budget = {"money": 0.02, "when_spent": "finish"}
     with Scripted(good) as server:
         done = run(folder, out, spec(server.url, budget=budget, endpoint={"prices": prices}))
-    assert 0.005 < done.spent.money <= 0.02
+    assert 0.005 < done.bill.spent.money <= 0.02
     assert 0 < done.pairs.rows["pairs"] < 23
     assert done.pairs.counts["chunks that the budget did not reach, or not wholly"] > 0
     assert done.to_dict()["spent"]["currency"] == "EUR"
@@ -285,7 +288,7 @@ def test_stopped_anywhere_is_uninterrupted(folder, tmp_path, whole, stop):
         pass
 
     def interrupt(standing):
-        if standing.chunks == stop:
+        if standing.done == stop:
             raise Stopped
 
     out = tmp_path / "out"
@@ -339,7 +342,7 @@ def test_kill_9_pays_nothing_twice(folder, tmp_path, whole):
     assert not (out / "pairs.jsonl").exists()
     with Scripted(good) as server:
         done = run(folder, out, spec(server.url))
-        lost = done.calls["under way when the process died"]
+        lost = done.bill.calls["under way when the process died"]
         assert 1 <= lost <= 3
         assert asked + len(server.bodies) == whole[1] + lost
     assert outputs(out) == whole[0]
@@ -457,16 +460,54 @@ def test_a_question_that_the_documents_answer_is_not_unanswerable(folder, tmp_pa
     assert reasons["asked again, the teacher answers otherwise"] >= 1
 
 
+SECRETS = ("Anna Smith", "13800138000", "anna.smith@bank.example", "sk-9fQ2xLr8TzW4mVb7Kd1p")
+
+
 def test_what_is_masked_is_neither_stored_nor_sent(folder, tmp_path):
-    (folder / "people.txt").write_text("The director of the bank is Anna Smith. " * 5)
-    mask = Mask("names", lambda text: text.replace("Anna Smith", "[PERSON]"))
-    out = tmp_path / "out"
+    (folder / "people 13800138000.txt").write_text(
+        "The director of the bank is Mrs Anna Smith. The phone of the director is 13800138000.\n\n"
+        "The address of the director is anna.smith@bank.example. password: sk-9fQ2xLr8TzW4mVb7Kd1p"
+        "\n\nWhoever meets Anna Smith may ask her for more. 联系人：王小明，电话13800138000。"
+    )
+    out, key = tmp_path / "out", tmp_path / "keys" / "k"
     with Scripted(good) as server:
-        run(folder, out, spec(server.url), mask=mask)
-        assert any("[PERSON]" in message_of(body) for body in server.bodies)
-        assert "Anna" not in json.dumps(server.bodies)
-    for path in out.rglob("*"):
-        assert path.is_dir() or b"Anna" not in path.read_bytes()
+        with open_mask(MaskSpec(key=key)) as mask:
+            done = run(folder, out, spec(server.url), mask=mask)
+        sent = json.dumps([server.bodies, server.headers], ensure_ascii=False)
+    assert "[PERSON_" in sent
+    for secret in (*SECRETS, "王小明"):
+        assert secret not in sent
+        for path in out.rglob("*"):
+            assert path.is_dir() or secret.encode() not in path.read_bytes(), path
+    assert done.chunks.counts["masked: PHONE"] >= 2
+    back = unmask_rows(out / "pairs.jsonl", tmp_path / "back.jsonl", key)
+    director = next(r for r in rows(tmp_path / "back.jsonl") if "director of the" in r["question"])
+    assert director["answer"] == "Mrs Anna Smith"
+    assert "anna.smith@bank.example" in director["context"]
+    assert director["document"] == "people 13800138000.txt"
+    assert back.counts["PERSON"] >= 3
+
+
+def test_a_masked_run_goes_on_from_a_kill_and_pays_nothing_twice(folder, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def interrupt(standing):
+        if standing.done == 2:
+            raise Stopped
+
+    given = {"mask": {"key": str(tmp_path / "k")}}
+    (folder / "people.txt").write_text("The director of the bank is Mrs Anna Smith. " * 3)
+    for name, stops in (("whole", None), ("broken", interrupt)):
+        with Scripted(good) as server:
+            one = spec(server.url, **given)
+            with open_mask(one.mask) as mask, contextlib.suppress(Stopped):
+                run(folder, tmp_path / name, one, mask=mask, progress=stops)
+            with open_mask(one.mask) as mask, contextlib.suppress(BusyError):
+                run(folder, tmp_path / name, one, mask=mask)
+            calls = len(server.bodies)
+    assert outputs(tmp_path / "broken") == outputs(tmp_path / "whole")
+    assert calls == 29 + 3
 
 
 def test_twins_are_asked_about_once(tmp_path):
@@ -486,7 +527,7 @@ def test_progress_tells_costs(folder, tmp_path):
     told = []
     with Scripted(good) as server:
         run(folder, tmp_path / "out", spec(server.url), progress=told.append)
-    assert [one.chunks for one in told] == list(range(1, 8))
+    assert [one.done for one in told] == list(range(1, 8))
     assert told[-1].kept == 23
     assert told[-1].of == 7
     assert told[-1].spent.calls == 28
@@ -511,7 +552,7 @@ def test_a_resumed_run_remembers_what_was_asked(tmp_path):
         pass
 
     def interrupt(standing):
-        if standing.chunks == 1:
+        if standing.done == 1:
             raise Stopped
 
     folder, out = tmp_path / "documents", tmp_path / "out"

@@ -114,3 +114,17 @@ def replace_member(path: Path, name: str, content: str) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for member, data in members.items():
             packed.writestr(member, data)
+
+
+def patch_entries(path: Path, field: slice, value: bytes) -> None:
+    """Overwrite a field of every entry of a ZIP file's directory (APPNOTE 4.3.12)."""
+    data = bytearray(path.read_bytes())
+    place = data.find(b"PK\1\2")
+    while place >= 0:
+        data[place + field.start : place + field.stop] = value
+        place = data.find(b"PK\1\2", place + 4)
+    path.write_bytes(data)
+
+
+FLAGS, UNPACKED_SIZE = slice(8, 10), slice(24, 28)
+"""Fields of an entry: what ``patch_entries`` may overwrite."""

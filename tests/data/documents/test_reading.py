@@ -185,6 +185,19 @@ def test_a_zip_bomb(reading, tmp_path):
     assert "unpacks to 9 MB, more than the 8 allowed" in refusal(reading, bomb)
 
 
+def test_a_zip_bomb_that_lies_about_its_size_is_not_unpacked(reading, tmp_path):
+    bomb = makers.docx(tmp_path / "a.docx", makers.paragraph("x" * (9 << 20)))
+    assert "unpacks to 9 MB" in refusal(reading, bomb)
+    makers.patch_entries(bomb, makers.UNPACKED_SIZE, (99).to_bytes(4, "little"))
+    assert refusal(reading, bomb).startswith("is damaged, or no .docx")
+
+
+def test_a_docx_whose_members_are_encrypted(reading, tmp_path):
+    path = makers.docx(tmp_path / "a.docx", makers.paragraph("x"))
+    makers.patch_entries(path, makers.FLAGS, (1).to_bytes(2, "little"))
+    assert refusal(reading, path) == "is encrypted; save it without a password"
+
+
 def test_entities_that_multiply_end_in_a_message(reading, tmp_path):
     entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
     path = tmp_path / "a.docx"

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
-from pretune.cli.output import AsJson, errors, show
-from pretune.cli.progress import counting
+from pretune.cli.output import AsJson, errors, show, telling_new_key
+from pretune.cli.progress import asking
 
 
 def augment(
@@ -15,7 +17,9 @@ def augment(
     operator: Annotated[
         list[str],
         typer.Option(
-            "--with", help="entity, synonym, typo, colloquial, or some at once: entity+typo."
+            "--with",
+            help="entity, synonym, typo, colloquial, back_translation, paraphrase, or some at "
+            "once: entity+typo.",
         ),
     ],
     per_row: Annotated[int, typer.Option(help="Variants of each row.")] = 1,
@@ -25,6 +29,10 @@ def augment(
             help="Type that entity changes; default: all, with labels all but amount and date."
         ),
     ] = [],  # noqa: B006 # typer copies it
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The rewriting file: whom back_translation and paraphrase ask."),
+    ] = None,
     names: Annotated[
         Path | None, typer.Option(help="Word file with names of your own, as [en.company].")
     ] = None,
@@ -33,9 +41,8 @@ def augment(
     as_json: AsJson = False,
 ) -> None:
     """Vary training rows; labels stay, answers and annotations move along."""
-    from pretune.cli.tables import written_text
-    from pretune.data.augment.augment import augment_rows, operators_of
     from pretune.spec.augmenting import parse_augment
+    from pretune.spec.rewriting import load_rewriting
     from pretune.spec.task import load_task
 
     spec = load_task(task)
@@ -46,11 +53,26 @@ def augment(
             "entities": entity or None,
             "names": names,
             "seed": seed,
+            "rewriting": None if config is None else load_rewriting(config),
         }
     )
-    for name, operator_used in operators_of(spec, settings).items():
-        if any(name in chain.split("+") for chain in settings.operators):
-            errors.print(f"{name} is not for {'; nor for '.join(operator_used.not_for)}")
-    with counting(f"augment {spec.name}") as progress:
-        written = augment_rows(spec, out, settings, overwrite=overwrite, progress=progress)
-    show(written.to_dict(), written_text(written), as_json=as_json)
+    # These take seconds to import, and what is wrong with the files was said before.
+    from pretune.api.augment import augment_rows
+    from pretune.cli.tables import bill_lines, written_text
+    from pretune.data.augment.augment import OPERATORS
+    from pretune.data.teacher.bill import currency_of
+
+    for one in OPERATORS:
+        if settings.uses(one.name):
+            errors.print(f"{one.name} is not for {'; nor for '.join(one.not_for)}")
+    asks = settings.rewriting
+    key = asks.mask.key if asks and asks.mask else None
+    bar = asking(
+        f"augment {spec.name}", currency_of(asks.teacher if asks else None), "rows", "variants"
+    )
+    with telling_new_key(key), bar as progress:
+        done = augment_rows(spec, out, settings, overwrite=overwrite, progress=progress)
+    text = [written_text(done.written)]
+    if done.bill:
+        text += [Text(f"  {what}: {much}") for what, much in bill_lines(done.bill)]
+    show(done.to_dict(), Group(*text), as_json=as_json)

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pretune.cli.output import AsJson, quiet_libraries, show
+from pretune.cli.output import AsJson, quiet_libraries, show, telling_new_key
 
 if TYPE_CHECKING:
     from pretune.data.distil.distil import Distilled
@@ -26,28 +26,29 @@ def distil(
     """Let a teacher ask and answer about documents; keep the pairs that stand every check."""
     from pretune.api.distil import distil_documents
     from pretune.cli.progress import asking
+    from pretune.data.teacher.bill import currency_of
     from pretune.spec.distil import load_distil
 
     spec = load_distil(config)
+    key = spec.mask.key if spec.mask else None
     quiet_libraries()
-    endpoint = spec.teacher.endpoint
-    currency = endpoint.prices.currency if endpoint and endpoint.prices else ""
-    with asking(f"distil {out.name}", currency) as progress:
+    currency = currency_of(spec.teacher)
+    bar = asking(f"distil {out.name}", currency, "chunks", "pairs")
+    with telling_new_key(key), bar as progress:
         done = distil_documents(folder, out, spec, overwrite=overwrite, progress=progress)
     show(done.to_dict(), _table(done), as_json=as_json)
 
 
 def _table(done: "Distilled") -> RenderableType:
     """What was made, what was not and why, and what it cost."""
+    from pretune.cli.tables import bill_lines
+
     table = Table(show_header=False)
     table.add_column("what")
     table.add_column("how many", justify="right")
     for written in (done.chunks, done.pairs):
         for what, number in sorted(written.counts.items()):
             table.add_row(what, f"{number:,}")
-    for outcome, number in sorted(done.calls.items()):
-        table.add_row(f"calls: {outcome}", f"{number:,}")
-    table.add_row("answers from earlier runs", f"{done.from_cache:,}")
-    table.add_row("tokens paid, all runs", f"{done.spent.tokens:,}")
-    table.add_row("money, all runs", f"{done.spent.money:,.4f} {done.currency}".rstrip())
+    for what, much in bill_lines(done.bill):
+        table.add_row(what, much)
     return Group(table, Text(str(done.pairs.files["pairs"]), overflow="fold"))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pretune.cli.output import AsJson, errors, show
+from pretune.cli.output import AsJson, show, telling_new_key
 from pretune.cli.progress import counting
 
 Key = Annotated[Path, typer.Option(help="The key file; its vault is <key>.vault.")]
@@ -38,11 +38,11 @@ def mask(
 ) -> None:
     """Replace what is private by pseudonyms; the key file, made if there is none, undoes it."""
     from pretune.cli.tables import written_text
-    from pretune.data.privacy.mask import mask_rows, private_types, vault_of
+    from pretune.data.privacy.mask import mask_rows, private_types
 
-    chosen, new = private_types(types), not key.exists()
+    chosen = private_types(types)
     homes = _homes(spans)
-    with counting(f"mask {rows.name}") as progress:
+    with telling_new_key(key), counting(f"mask {rows.name}") as progress:
         written = mask_rows(
             rows,
             out,
@@ -52,13 +52,6 @@ def mask(
             presidio=presidio,
             overwrite=overwrite,
             progress=progress,
-        )
-    if new:
-        errors.print(
-            f'made key file "{key}" and "{vault_of(key)}"; keep both, and apart from the rows: '
-            "without them there is no way back",
-            style="yellow",
-            markup=False,
         )
     show(written.to_dict(), written_text(written), as_json=as_json)
 

@@ -122,6 +122,19 @@ class Varied:
             changed[name] = found
         return changed
 
+    def replaced(self, column: str, new: str, places: Mapping[Span, Span]) -> dict[str, Any]:
+        """The fields with ``new`` in ``column``; ``places``: where its annotations are then."""
+        changed = dict(self.fields) | {column: new}
+        for name, listed in self._span_lists().items():
+            changed[name] = [
+                {**one, "start": place.start, "end": place.end, "text": new[slice(*place)]}
+                if self._home(one) == column
+                and (place := places.get(Span(one["start"], one["end"]))) is not None
+                else one
+                for one in listed
+            ]
+        return changed
+
     def _span_lists(self) -> dict[str, list[dict[str, Any]]]:
         """Columns that hold annotations: lists of ``{start, end, text}``."""
         return {

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,19 +17,19 @@ from pretune.data.distil.pairs import Fault, Judged
 from pretune.data.distil.prompts import LANGUAGES, prompts_for, prompts_in
 from pretune.data.distil.unlike import Unlike
 from pretune.data.documents.chunks import Count
-from pretune.data.documents.step import Mask, document_id, write_chunks
+from pretune.data.documents.step import document_id, write_chunks
 from pretune.data.inorder import in_order
+from pretune.data.privacy.masking import Mask
 from pretune.data.teacher.ask import Teacher
 from pretune.data.teacher.asker import Asker
-from pretune.data.teacher.ledger import Ledger, Spent
-from pretune.data.teacher.pace import Pace
+from pretune.data.teacher.bill import Bill, Standing
+from pretune.data.teacher.ledger import Ledger
 from pretune.data.terms import squeezed
 from pretune.data.textindex import TextIndex
 from pretune.data.workshop.draft import Draft, write_rows
 from pretune.data.workshop.seen import Seen
 from pretune.data.workshop.step import Step, Written
 from pretune.spec.distil import DistilSpec
-from pretune.spec.teacher import EndpointSpec
 
 _SHORTEST = 20
 """Letters and digits of a chunk that is worth a question."""
@@ -40,36 +39,17 @@ _CHECKPOINT = 20
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far it is; ``spent`` is of all runs on the folder, calls under way at their most."""
-
-    chunks: int
-    of: int
-    kept: int
-    rejected: int
-    spent: Spent
-
-
-@dataclass(frozen=True)
 class Distilled:
-    """What was written, and what it cost: in all runs, and by how the calls ended."""
+    """What was written, and what it cost."""
 
     chunks: Written
     pairs: Written
-    spent: Spent
-    calls: Counter[str]
-    from_cache: int
-    currency: str
+    bill: Bill
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {
-            "chunks": self.chunks.to_dict(),
-            "pairs": self.pairs.to_dict(),
-            "spent": {**self.spent._asdict(), "currency": self.currency},
-            "calls": dict(self.calls),
-            "from_cache": self.from_cache,
-        }
+        steps = {"chunks": self.chunks.to_dict(), "pairs": self.pairs.to_dict()}
+        return steps | self.bill.to_dict()
 
 
 def distil(
@@ -88,7 +68,7 @@ def distil(
     ``out`` gets ``chunks.jsonl``, ``documents.jsonl``, ``pairs.jsonl``, ``rejected.jsonl`` and, in
     ``teacher/``, every answer of the teacher. After a failure or a kill the same call goes on; what
     was answered is not asked again, not even with ``overwrite``. ``count`` measures chunks;
-    ``mask`` hides what must not be stored or sent.
+    ``mask`` sees documents before anything of them is stored or sent.
 
     Raises:
         DataError: no document that could be read.
@@ -104,24 +84,12 @@ def distil(
         chunked = write_chunks(
             folder, out, spec.chunks, spec.limits, count=count, mask=mask, overwrite=overwrite
         )
-        asker = _asker(spec, endpoint, teacher, ledger)
+        asker = Asker.of(spec.teacher, spec.budget, teacher, ledger)
         step = _step(folder, spec, teacher, chunked.files["chunks"], mask)
         work = _Work(spec, asker, chunked, kept, step, progress)
         files = {"pairs": out / "pairs.jsonl", "rejected": out / "rejected.jsonl"}
         written = write_rows(step, files, work.run, overwrite=overwrite)
-        currency = prices.currency if prices else ""
-        spent, calls = ledger.spent(), ledger.outcomes()
-    return Distilled(chunked, written, spent, calls, asker.from_cache, currency)
-
-
-def _asker(
-    spec: DistilSpec, endpoint: EndpointSpec | None, teacher: Teacher, ledger: Ledger
-) -> Asker:
-    if endpoint is None:
-        return Asker(teacher, ledger, spec.budget, Pace())
-    pace = Pace(endpoint.calls_per_minute, endpoint.tokens_per_minute)
-    tries, longest = endpoint.tries, endpoint.longest_wait
-    return Asker(teacher, ledger, spec.budget, pace, tries=tries, longest_wait=longest)
+        return Distilled(chunked, written, Bill.of(ledger, asker, spec.teacher))
 
 
 def _step(

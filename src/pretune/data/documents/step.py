@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pretune.core import digest
 from pretune.core.errors import DataError
@@ -16,6 +16,7 @@ from pretune.data.documents.blocks import Block, Unreadable
 from pretune.data.documents.chunks import Count, chunks_of
 from pretune.data.documents.formats import FORMATS, format_of, need_packages
 from pretune.data.documents.reading import Reading
+from pretune.data.privacy.masking import Mask
 from pretune.data.sources import read_rows
 from pretune.data.workshop.draft import Draft, write_rows
 from pretune.data.workshop.lineage import read_lineage
@@ -24,13 +25,6 @@ from pretune.spec.distil import ChunkSpec, LimitSpec
 
 CHUNKS, DOCUMENTS = "chunks.jsonl", "documents.jsonl"
 _SHOWN = 3
-
-
-class Mask(NamedTuple):
-    """Hides what no file and no teacher may see; ``name`` says how, and decides the output."""
-
-    name: str
-    hide: Callable[[str], str]
 
 
 def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
@@ -72,7 +66,7 @@ def write_chunks(
     """Write ``chunks.jsonl``, and ``documents.jsonl`` with what became of each document, into
     ``out``; what was written there by the same step of the same documents stays.
 
-    ``mask`` sees every block before anything else does.
+    ``mask`` sees every document, and its name, before anything of them is stored.
 
     Raises:
         DataError: no document, or none that could be read.
@@ -86,7 +80,12 @@ def write_chunks(
         "limits": limits.model_dump(mode="json"),
         "mask": mask and mask.name,
     }
-    step = Step("chunks", folder.name, settings, _digests(documents))
+    names, digests = dict(zip(documents, documents, strict=True)), _digests(documents)
+    if mask is not None:
+        names = dict(zip(documents, mask.texts(list(documents)), strict=True))
+        mask.keep()
+        digests = mask.digests({names[name]: one for name, one in digests.items()})
+    step = Step("chunks", folder.name, settings, digests)
     files = {"chunks": out / CHUNKS, "documents": out / DOCUMENTS}
     if (done := _finished(step, files)) and not overwrite:
         return done
@@ -95,7 +94,9 @@ def write_chunks(
         with Reading(limits) as reading:
             for name, path in list(documents.items())[draft.units :]:
                 blocks = _masked(reading.blocks(path), mask)
-                _write_document(draft, name, blocks, spec.size, count)
+                _write_document(draft, names[name], blocks, spec.size, count)
+                for kind, number in mask.keep().items() if mask else ():
+                    draft.count(f"masked: {kind}", number)
                 draft.end_unit()
                 if progress is not None:
                     progress(1)
@@ -149,9 +150,14 @@ def document_id(name: str) -> str:
 
 
 def _masked(blocks: Iterator[Block], mask: Mask | None) -> Iterator[Block]:
+    """A document masked as a whole: a name that one block gives away is hidden in all of them."""
     if mask is None:
-        return blocks
-    return (Block(block.kind, mask.hide(block.text), block.level) for block in blocks)
+        yield from blocks
+        return
+    read = list(blocks)
+    texts = mask.texts([block.text for block in read])
+    for block, text in zip(read, texts, strict=True):
+        yield Block(block.kind, text, block.level)
 
 
 def _digests(documents: Mapping[str, Path]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pretune.data.privacy.detector import Detector
 from pretune.data.privacy.found import PrivateType
 from pretune.data.privacy.keyfile import Key, load_key, make_key
 from pretune.data.privacy.masker import Unmasker, VaultMasker
+from pretune.data.privacy.masking import vault_of
 from pretune.data.privacy.recognisers import RECOGNISERS
 from pretune.data.privacy.recognisers.presidio import load_presidio
 from pretune.data.privacy.rows import SpansLost
@@ -26,11 +27,6 @@ _BATCH = 256
 """Rows between two writes into the vault: a unit of the step."""
 
 _UNKNOWN = "pseudonyms that the vault does not hold"
-
-
-def vault_of(key: Path) -> Path:
-    """Where the vault of a key file is: beside it."""
-    return key.with_name(f"{key.name}.vault")
 
 
 def private_types(names: Iterable[str]) -> tuple[PrivateType, ...]:

@@ -6,7 +6,7 @@ from pretune.core.errors import BudgetError, TeacherError
 from pretune.data.teacher.ask import Ask, CallFailed, Outcome, Reply, Teacher
 from pretune.data.teacher.ledger import Ledger, Spent
 from pretune.data.teacher.pace import Pace
-from pretune.spec.teacher import BudgetSpec
+from pretune.spec.teacher import BudgetSpec, TeacherSpec
 
 _FIRST_WAIT, _LONGEST_BACK_OFF = 1.0, 60.0
 """Seconds before the second try, doubled for each further one up to a minute."""
@@ -40,6 +40,19 @@ class Asker:
         self._asked: set[str] = set()
         self._under_way = 0
         self.from_cache = 0
+
+    @classmethod
+    def of(
+        cls, spec: TeacherSpec | None, budget: BudgetSpec, teacher: Teacher, ledger: Ledger
+    ) -> "Asker":
+        """At the pace and with the patience that ``spec`` says; a model of this machine needs
+        neither."""
+        endpoint = spec.endpoint if spec else None
+        if endpoint is None:
+            return cls(teacher, ledger, budget, Pace())
+        pace = Pace(endpoint.calls_per_minute, endpoint.tokens_per_minute)
+        tries, longest = endpoint.tries, endpoint.longest_wait
+        return cls(teacher, ledger, budget, pace, tries=tries, longest_wait=longest)
 
     @property
     def spent(self) -> Spent:

@@ -1,7 +1,6 @@
 """What the teacher is told, by language; the words lie in the YAML files beside this one."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import yaml
 
 from pretune.core.digest import of_json
+from pretune.data.teacher.forms import filled, marks_of, repeats
 from pretune.data.terms import folded, scripts
 from pretune.spec.distil import QuestionType
 
 LANGUAGES = ("en", "zh")
-_FIELD = re.compile(r"\{(count|kind|nowhere|asked|headings|text|texts|question)\}")
 _MARKING = 30
 """Characters of a line of ours that no answer repeats by chance; half as many Chinese ones."""
 
@@ -28,8 +27,7 @@ class Prompts:
         file = resources.files(__name__) / f"{language}.yaml"
         self._words: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
         least = _MARKING // 2 if language == "zh" else _MARKING
-        lines = "\n".join((self._words["ask"], self._words["ask_unanswerable"])).splitlines()
-        self._marks = {folded(line) for line in lines if len(line) >= least and "{" not in line}
+        self._marks = marks_of((self._words["ask"], self._words["ask_unanswerable"]), least)
 
     @property
     def digest(self) -> str:
@@ -61,17 +59,16 @@ class Prompts:
             "headings": " > ".join(headings),
             "text": text,
         }
-        return words["system"], _filled(words[form], values)
+        return words["system"], filled(words[form], values)
 
     def ask_again(self, question: str, texts: Sequence[str]) -> tuple[str, str]:
         """System and user prompt for an answer to ``question`` from ``texts`` alone."""
         values = {"question": question, "texts": "\n\n".join(texts), "nowhere": self.nowhere}
-        return self._words["again_system"], _filled(self._words["again"], values)
+        return self._words["again_system"], filled(self._words["again"], values)
 
     def copied(self, text: str) -> bool:
         """Whether ``text`` repeats a line of ours."""
-        given = folded(text)
-        return any(mark in given for mark in self._marks)
+        return repeats(text, self._marks)
 
     def refers(self, question: str) -> bool:
         """Whether ``question`` points at a text that its reader does not see."""
@@ -80,11 +77,6 @@ class Prompts:
             (phrase if phrase >= "\u3000" else f" {phrase}") in given
             for phrase in self._words["refers"]
         )
-
-
-def _filled(form: str, values: Mapping[str, str]) -> str:
-    """``form`` with its fields filled in one pass: braces in a text are not fields."""
-    return _FIELD.sub(lambda field: values[field[1]], form)
 
 
 @cache
