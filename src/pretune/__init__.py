@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         generate,
         import_adapter,
         merge_adapter,
+        probe_augmentation,
         register,
         train,
     )
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pretune.data.rules.make import make_rows
     from pretune.registry import Registry
     from pretune.spec.distil import load_distil, parse_distil
+    from pretune.spec.probing import parse_probe
     from pretune.spec.rules import load_rules, parse_rules
     from pretune.spec.task import load_task, parse_task
 
@@ -55,8 +57,10 @@ __all__ = [
     "merge_adapter",
     "mix_rows",
     "parse_distil",
+    "parse_probe",
     "parse_rules",
     "parse_task",
+    "probe_augmentation",
     "register",
     "train",
     "unmask_rows",
@@ -76,6 +80,7 @@ _HOMES = {
     "mask_rows": "pretune.data.privacy.mask",
     "mix_rows": "pretune.data.mix",
     "parse_distil": "pretune.spec.distil",
+    "parse_probe": "pretune.spec.probing",
     "parse_rules": "pretune.spec.rules",
     "parse_task": "pretune.spec.task",
     "unmask_rows": "pretune.data.privacy.mask",

@@ -9,6 +9,7 @@
 from pretune.api.compare import compare_runs
 from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
+from pretune.api.probe import probe_augmentation
 from pretune.api.registry import register
 from pretune.api.tasks import check, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
@@ -37,6 +38,7 @@ __all__ = [
     "mask_rows",
     "merge_adapter",
     "mix_rows",
+    "probe_augmentation",
     "register",
     "train",
     "unmask_rows",

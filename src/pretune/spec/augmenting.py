@@ -1,6 +1,6 @@
 """How rows are varied: by which operators, how often, with which names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,14 +37,20 @@ class AugmentSpec(Strict):
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
-        for chain in self.operators:
-            for name in chain.split("+"):
-                if name not in OPERATOR_NAMES:
-                    raise unknown("operator", name, OPERATOR_NAMES)
-        for name in self.entities or ():
-            if name not in ENTITY_NAMES:
-                raise unknown("entity", name, ENTITY_NAMES)
+        check_names(self.operators, self.entities)
         return self
+
+
+def check_names(operators: Iterable[str], entities: Iterable[str] | None) -> None:
+    """Raise UnknownName unless all of ``operators``, chains such as ``entity+typo`` among them, and
+    all of ``entities`` exist."""
+    for chain in operators:
+        for name in chain.split("+"):
+            if name not in OPERATOR_NAMES:
+                raise unknown("operator", name, OPERATOR_NAMES)
+    for name in entities or ():
+        if name not in ENTITY_NAMES:
+            raise unknown("entity", name, ENTITY_NAMES)
 
 
 def parse_augment(value: Mapping[str, Any]) -> AugmentSpec:

@@ -8,6 +8,7 @@ from pretune.cli.commands import (
     data_distil,
     data_mask,
     data_mix,
+    data_probe,
     data_rules,
 )
 
@@ -21,6 +22,7 @@ data = typer.Typer(
 data.command("rules")(data_rules.rules)
 data.command("distil")(data_distil.distil)
 data.command("augment")(data_augment.augment)
+data.command("probe")(data_probe.probe)
 data.command("clean")(data_clean.clean)
 data.command("mix")(data_mix.mix)
 data.command("mask")(data_mask.mask)
