@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pretune import compare_runs, parse_probe, parse_task, probe_augmentation
-from pretune.api import probe as module
+from pretune.api import trials as module
 from pretune.bases.fakes import save_tiny
 from pretune.core.errors import BusyError, DataError, SpecError, UnknownName
 from pretune.core.events import Event

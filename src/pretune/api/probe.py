@@ -2,56 +2,23 @@
 
 import json
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from pretune.adapters.tunable import tuning
-from pretune.api.workbench import Workbench, start_text
+from pretune.api.trials import WITHOUT, Outcome, Trial, Trials
+from pretune.api.workbench import Workbench
 from pretune.core.digest import SHORT
 from pretune.core.errors import BusyError, DataError
-from pretune.core.events import Event
 from pretune.core.files import folder_lock, write_atomic
 from pretune.core.protocols import EventSink
-from pretune.core.records import Prediction
 from pretune.data.augment.trials import TrialRows
 from pretune.data.dataset import prepare
 from pretune.data.workshop.tracked import file_digests
 from pretune.evaluation.effects import Effect, effect_of, effects_markdown
-from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.spec.probing import ProbeSpec
 from pretune.spec.task import TaskSpec
-from pretune.training.history import StopReason
-from pretune.training.loop import Start, train
-from pretune.training.plan import batch_size
-
-WITHOUT = "without"
-"""The run of seed rows alone."""
-
-
-class Trial(NamedTuple):
-    """One training: on so many seed rows, in the repeat of ``seed``, with variants by
-    ``operators`` (``WITHOUT``: none) from the file ``variants``."""
-
-    rows: int
-    seed: int
-    operators: str
-    variants: Path | None
-
-    @property
-    def name(self) -> str:
-        """Its name, and that of its folder."""
-        return f"rows-{self.rows}.seed-{self.seed}.{self.operators}"
-
-
-class Outcome(NamedTuple):
-    """What a trial came to: its answers, the variants that it was trained on, its wall time."""
-
-    predictions: Sequence[Prediction]
-    variants: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -118,13 +85,18 @@ def probe_augmentation(
         _take(folder, identity, overwrite=overwrite)
         rows = TrialRows(task, data, folder / "rows", spec)
         seeds = tuple(range(spec.seed, spec.seed + spec.seeds))
-        trials = _trials(task, rows, spec, seeds)
-        probe = _Probe(task, workbench, rows, spec, folder, sinks)
-        done = probe.run([trial for trial in trials.values() if _trained(trial)])
+        varied = _varied(task, rows, spec, seeds)
+        trials = Trials(task, workbench, rows, spec, folder / "runs", sinks)
+        wanted = (one for trial, stands in varied.items() for one in (_without(trial), stands))
+        done = trials.run(list(dict.fromkeys(wanted)))
         effects = tuple(
-            probe.effect(count, operators, seeds, trials, done)
-            for count in rows.sizes
-            for operators in spec.operators
+            _effect(
+                {one: stands for one, stands in varied.items() if one.compared == compared},
+                done,
+                task.metrics,
+                trials.steps(compared[0]),
+            )
+            for compared in dict.fromkeys(one.compared for one in varied)
         )
         report = folder / "report.md"
         held = len(next(iter(done.values())).predictions)
@@ -163,18 +135,22 @@ def _take(folder: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
     write_atomic(path, json.dumps(identity, indent=1) + "\n")
 
 
-def _trials(
+def _varied(
     task: TaskSpec, rows: TrialRows, spec: ProbeSpec, seeds: Sequence[int]
-) -> dict[tuple[int, int, str], Trial]:
-    """All trials, their rows written: what cannot be made is known before anything is trained."""
-    found: dict[tuple[int, int, str], Trial] = {}
-    for count in rows.sizes:
-        for seed in seeds:
-            found[count, seed, WITHOUT] = Trial(count, seed, WITHOUT, None)
-            for operators in spec.operators:
-                variants = rows.variants(count, seed, operators)
-                found[count, seed, operators] = Trial(count, seed, operators, variants)
-    if not any(trial.variants for trial in found.values()):
+) -> dict[Trial, Trial]:
+    """Each trial with variants, and the training that stands for it: its own, or the one without
+    where nothing was varied. All rows are written: what cannot be made is known before anything is
+    trained."""
+    trials = [
+        Trial(count, seed, operators)
+        for count in rows.sizes
+        for seed in seeds
+        for operators in spec.operators
+    ]
+    found = {
+        trial: trial if rows.variants(*trial) is not None else _without(trial) for trial in trials
+    }
+    if all(trial == _without(trial) for trial in found.values()):
         raise DataError(
             f'"{", ".join(spec.operators)}" find nothing to change in the rows of task '
             f'"{task.name}"; choose other operators with --with, or give names of your own with '
@@ -183,117 +159,25 @@ def _trials(
     return found
 
 
-def _trained(trial: Trial) -> bool:
-    """Whether a trial is a training of its own: where nothing was varied it is the one without."""
-    return trial.operators == WITHOUT or trial.variants is not None
+def _without(trial: Trial) -> Trial:
+    return trial._replace(operators=WITHOUT)
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """What all trials of a probe share."""
-
-    task: TaskSpec
-    workbench: Workbench
-    rows: TrialRows
-    spec: ProbeSpec
-    folder: Path
-    sinks: Sequence[EventSink]
-
-    def run(self, trials: Sequence[Trial]) -> dict[tuple[int, int, str], Outcome]:
-        """Train and measure what is not finished; all outcomes."""
-        missing = [trial for trial in trials if not self._record(trial).exists()]
-        self._tell(
-            "probe.start",
-            runs={trial.name: self._steps(trial.rows) for trial in missing},
-            finished=len(trials) - len(missing),
-        )
-        for trial in missing:
-            self._tell("probe.run", run=trial.name)
-            self._train(trial)
-        return {trial[:3]: self._outcome(trial) for trial in trials}
-
-    def effect(
-        self,
-        count: int,
-        operators: str,
-        seeds: Sequence[int],
-        trials: dict[tuple[int, int, str], Trial],
-        done: dict[tuple[int, int, str], Outcome],
-    ) -> Effect:
-        """The effect of ``operators`` on ``count`` seed rows, over all seeds."""
-        before = [done[count, seed, WITHOUT] for seed in seeds]
-        after = [
-            done[count, seed, operators if _trained(trials[count, seed, operators]) else WITHOUT]
-            for seed in seeds
-        ]
-        varied = [one for one, other in zip(after, before, strict=True) if one is not other]
-        return effect_of(
-            count,
-            operators,
-            [
-                (one.predictions, other.predictions)
-                for one, other in zip(before, after, strict=True)
-            ],
-            self.task.metrics,
-            variants=[outcome.variants for outcome in after],
-            steps=self._steps(count),
-            seconds=sum(outcome.seconds for outcome in varied),
-        )
-
-    def _steps(self, count: int) -> int:
-        """Optimiser steps of every training on ``count`` seed rows, varied or not."""
-        recipe = self.task.train
-        size = batch_size(self.task.method, recipe)
-        own = recipe.epochs * -(-count * (1 + self.spec.per_row) // size)
-        return self.spec.steps or min(own, recipe.max_steps or own)
-
-    def _train(self, trial: Trial) -> None:
-        """Train and measure; the record, written last, says that it is finished."""
-        began, folder = time.perf_counter(), self.folder / "runs" / trial.name
-        seeds = self.rows.seeds(trial.rows, trial.seed)
-        task = self.rows.task_of([seeds] if trial.variants is None else [seeds, trial.variants])
-        steps = self._steps(trial.rows)
-        recipe = {"seed": trial.seed, "epochs": steps, "max_steps": steps}
-        task = task.model_copy(update={"train": task.train.model_copy(update=recipe)})
-        data = prepare(task, self.workbench.base.renderer, folder)
-        text = start_text(task)
-        with tuning(
-            self.workbench.injection, task.method, task.scope, text=text, seed=trial.seed
-        ) as tunable:
-            result = train(
-                tunable,
-                data.train,
-                task.train,
-                folder / "training",
-                sinks=self.sinks,
-                start=Start.RESUME,
-            )
-        if result.reason is StopReason.INTERRUPTED:
-            raise KeyboardInterrupt
-        found = self.workbench.evaluate(task, data.validation, result.adapter)
-        save_evaluation(found, folder)
-        shutil.rmtree(folder / "training", ignore_errors=True)
-        record = {
-            "rows": trial.rows,
-            "seed": trial.seed,
-            "operators": trial.operators,
-            "variants": len(data.train) - trial.rows,
-            "steps": result.steps,
-            "loss": result.curve[-1],
-            "training rows": data.digest[:SHORT],
-            "adapter": result.adapter.digest,
-            "seconds": round(time.perf_counter() - began, 2),
-        }
-        write_atomic(self._record(trial), json.dumps(record, indent=1) + "\n")
-
-    def _outcome(self, trial: Trial) -> Outcome:
-        record = json.loads(self._record(trial).read_text("utf-8"))
-        found = load_evaluation(self.folder / "runs" / trial.name)
-        return Outcome(found.predictions, record["variants"], record["seconds"])
-
-    def _record(self, trial: Trial) -> Path:
-        return self.folder / "runs" / trial.name / "trial.json"
-
-    def _tell(self, kind: str, **values: Any) -> None:
-        for sink in self.sinks:
-            sink.emit(Event(kind, values=values))
+def _effect(
+    varied: Mapping[Trial, Trial],
+    done: Mapping[Trial, Outcome],
+    metrics: Sequence[str],
+    steps: int,
+) -> Effect:
+    """The effect over the seeds of ``varied``, trials of the same operators and number of rows."""
+    rows, _, operators = next(iter(varied))
+    pairs = [(done[_without(trial)], done[stands]) for trial, stands in varied.items()]
+    return effect_of(
+        rows,
+        operators,
+        [(before.predictions, after.predictions) for before, after in pairs],
+        metrics,
+        variants=[after.variants for _, after in pairs],
+        steps=steps,
+        seconds=sum(after.seconds for before, after in pairs if after is not before),
+    )

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pretune.cli.output import AsJson, errors, quiet_libraries, show
+from pretune.cli.output import INTERRUPTED, AsJson, errors, quiet_libraries, show
 
 if TYPE_CHECKING:
     from pretune.api.probe import Probed
@@ -71,8 +71,12 @@ def probe(
     }
     settings = parse_probe({name: value for name, value in given.items() if value is not None})
     quiet_libraries()
-    with Probing() as progress:
-        found = probe_augmentation(spec, out, settings, overwrite=overwrite, sinks=[progress])
+    try:
+        with Probing() as progress:
+            found = probe_augmentation(spec, out, settings, overwrite=overwrite, sinks=[progress])
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on, and trains nothing twice")
+        raise typer.Exit(INTERRUPTED) from None
     show(found.to_dict(), _table(found), as_json=as_json)
     errors.print(f'report: "{found.report}"', soft_wrap=True)
 
