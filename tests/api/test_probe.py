@@ -11,6 +11,7 @@ from pretune.bases.fakes import save_tiny
 from pretune.core.errors import BusyError, DataError, SpecError, UnknownName
 from pretune.core.events import Event
 from pretune.core.origin import content_id
+from pretune.data.workshop import draft
 from pretune.data.workshop.lineage import read_lineage
 from pretune.evaluation.effects import Impact
 
@@ -153,6 +154,18 @@ def test_what_is_finished_is_not_trained_again(task, tmp_path, monkeypatch):
     assert (tmp_path / "out/runs/rows-8.seed-0.typo/trial.json").read_bytes() == before
     assert [one.differences for one in found.effects] == [one.differences for one in whole.effects]
     assert not list((tmp_path / "out/runs").glob("*/training"))
+
+
+def test_rows_that_were_written_and_not_yet_told_are_told(task, tmp_path, monkeypatch):
+    def failing(folder, line):
+        raise OSError("the machine went down")
+
+    monkeypatch.setattr(draft, "add_line", failing)
+    with pytest.raises(OSError, match="went down"):
+        probe_augmentation(task(), tmp_path / "out", SMALL)
+    monkeypatch.undo()
+    assert list((tmp_path / "out/rows").glob("*.jsonl"))
+    assert probe_augmentation(task(), tmp_path / "out", SMALL).effects[0].variants == (8,)
 
 
 def test_rows_operators_and_seeds_may_be_added(task, tmp_path):

@@ -88,7 +88,7 @@ def _table(found: "Probed") -> RenderableType:
     colours = {Impact.GAINS: "green", Impact.LOSES: "red"}
     table = Table(title=f"What augmentation does to {found.task}", title_justify="left")
     for name, right in COLUMNS.items():
-        table.add_column(name, justify="right" if right else "left")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
     for effect in found.effects:
         table.add_row(*effect_cells(effect), style=colours.get(effect.impact))
     return Group(table, *map(Text, found.notes()))

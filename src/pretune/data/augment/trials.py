@@ -70,12 +70,9 @@ class TrialRows:
         """The file of their variants by ``operators``; ``None`` if those find nothing to change."""
         seeds = self.seeds(count, seed)
         path = self._folder / f"{seeds.stem}.{operators}.jsonl"
-        if not path.exists():
-            task = self.task_of([seeds])
-            augment_rows(task, path, self._spec.augment(operators, seed))
-        lines = read_lineage(self._folder)
-        rows = next(line["outputs"][path.name]["rows"] for line in lines if _wrote(line, path))
-        return path if rows else None
+        if _rows_in(path) is None:
+            augment_rows(self.task_of([seeds]), path, self._spec.augment(operators, seed))
+        return path if _rows_in(path) else None
 
     def task_of(self, train: Sequence[Path]) -> TaskSpec:
         """The task on the rows of the files ``train``, measured on the held-out rows."""
@@ -84,7 +81,7 @@ class TrialRows:
 
     def _written(self, name: str, settings: Mapping[str, Any], rows: Iterable[Fields]) -> Path:
         path = self._folder / f"{name}.jsonl"
-        if not path.exists():
+        if _rows_in(path) is None:
 
             def work(draft: Draft) -> None:
                 for number, fields in enumerate(rows):
@@ -96,8 +93,12 @@ class TrialRows:
         return path
 
 
-def _wrote(line: Mapping[str, Any], path: Path) -> bool:
-    return path.name in line["outputs"]
+def _rows_in(path: Path) -> int | None:
+    """How many rows the finished file ``path`` holds, by its lineage, which is written last."""
+    for line in read_lineage(path.parent):
+        if path.name in line["outputs"]:
+            return int(line["outputs"][path.name]["rows"])
+    return None
 
 
 def _fields(task: TaskSpec, split: Split, kept: Sequence[TokenExample]) -> list[Fields]:
