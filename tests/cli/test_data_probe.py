@@ -21,6 +21,7 @@ def test_a_probe_and_its_second_run(run, task):
     assert "measured on 12 test rows" in second.out
     page = (task.parent / "probe/report.md").read_text("utf-8")
     assert "| 8 | typo | 8 |" in page
+    assert "ask for --seeds 3" in page
     # No text of a row is printed or reported.
     assert "asked today" not in first.out + first.err + second.out + second.err + page
 

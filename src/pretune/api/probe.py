@@ -41,6 +41,10 @@ class Probed:
     def notes(self) -> list[str]:
         """What the table means, in sentences."""
         seeds = "one training" if len(self.seeds) == 1 else f"{len(self.seeds)} trainings"
+        alone = [
+            "two trainings differ by chance as well, which no interval over rows can show: ask for "
+            "--seeds 3 before you act on a verdict"
+        ]
         return [
             f"measured on {self.held_rows:,} {self.split} rows, the same for all; first metric: "
             f"{self.effects[0].differences[0].metric}",
@@ -48,6 +52,7 @@ class Probed:
             "the same number of optimiser steps, and the parameters after the last one",
             "gains, loses: the paired 95 % interval excludes 0, p < 0.05, and no seed says the "
             "opposite; of 20 operators that do nothing, about one may still be called either",
+            *(alone if len(self.seeds) == 1 else []),
         ]
 
 
