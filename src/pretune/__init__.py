@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         import_adapter,
         label_rows,
         merge_adapter,
+        probe_augmentation,
         register,
         soften_rows,
         train,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pretune.data.rules.make import make_rows
     from pretune.registry import Registry
     from pretune.spec.distil import load_distil, parse_distil
+    from pretune.spec.probing import parse_probe
     from pretune.spec.rewriting import load_rewriting, parse_rewriting
     from pretune.spec.rules import load_rules, parse_rules
     from pretune.spec.task import load_task, parse_task
@@ -60,9 +62,11 @@ __all__ = [
     "merge_adapter",
     "mix_rows",
     "parse_distil",
+    "parse_probe",
     "parse_rewriting",
     "parse_rules",
     "parse_task",
+    "probe_augmentation",
     "register",
     "soften_rows",
     "train",
@@ -83,6 +87,7 @@ _HOMES = {
     "mask_rows": "pretune.data.privacy.mask",
     "mix_rows": "pretune.data.mix",
     "parse_distil": "pretune.spec.distil",
+    "parse_probe": "pretune.spec.probing",
     "parse_rewriting": "pretune.spec.rewriting",
     "parse_rules": "pretune.spec.rules",
     "parse_task": "pretune.spec.task",

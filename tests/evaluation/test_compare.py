@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from pretune.core.errors import DataError, UnknownName
-from pretune.evaluation.compare import Verdict, compare
+from pretune.evaluation.compare import Verdict, compare, compare_repeated
 
 
 def runs(labelled, both, only_first, only_second, neither):
@@ -137,3 +137,23 @@ def test_p_is_never_zero(labelled):
     # No swap of 100 coins comes near; the real order itself is one of 1,001.
     (found,) = compare(*runs(labelled, 0, 0, 100, 0), ["accuracy"])
     assert found.p == pytest.approx(1 / 1001)
+
+
+def test_repeats_of_one_run_tell_no_more_than_the_run(labelled):
+    # Rows are resampled, not answers: else three repeats would narrow the interval by sqrt(3).
+    pair = runs(labelled, 50, 6, 14, 30)
+    for metric in ("accuracy", "macro_f1"):
+        assert compare_repeated([pair] * 3, [metric]) == compare(*pair, [metric])
+
+
+def test_repeats_are_taken_together_row_by_row(labelled):
+    one, other = runs(labelled, 50, 5, 30, 15), runs(labelled, 50, 30, 5, 15)
+    (found,) = compare_repeated([one, (other[0], other[1][::-1])], ["accuracy"])
+    # (55 + 80) and (80 + 55) right of 200 answers
+    assert (found.first, found.second) == (0.675, 0.675)
+    assert (found.verdict, found.delta.n) == (Verdict.UNDECIDED, 100)
+
+
+def test_no_runs_are_no_comparison():
+    with pytest.raises(DataError, match="no runs to compare"):
+        compare_repeated([], ["accuracy"])

@@ -65,6 +65,38 @@ class Findings:
                 errors.print(finding, style="yellow", markup=False)
 
 
+class Probing:
+    """Shows the runs of a probe that are still to be trained as one bar, with the time that
+    remains; where there is no terminal, a line for each run that ends."""
+
+    def __init__(self) -> None:
+        self._stages: Stages | None = None
+        self._steps: Mapping[str, int] = {}
+        self._run = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._stages is not None:
+            self._stages.stop()
+
+    def emit(self, event: Event) -> None:
+        """Show what happened."""
+        if event.kind == "probe.start":
+            self._steps = event.values["runs"]
+            errors.print(f"{event.values['finished']} runs finished, {len(self._steps)} to train")
+            if self._steps:
+                self._stages = Stages({run: float(steps) for run, steps in self._steps.items()})
+                self._stages.start()
+        elif event.kind == "probe.run":
+            self._run = event.values["run"]
+        elif event.kind in ("train.step", "train.done") and self._stages is not None:
+            share = event.step / self._steps[self._run]
+            if errors.is_terminal or event.kind == "train.done":
+                self._stages.done(self._run, share)
+
+
 class Stages:
     """A bar over stages whose expected ``seconds`` are known, with the time that remains: it is
     reckoned from how long those done so far really took."""
@@ -79,7 +111,7 @@ class Stages:
         self._task = self._bar.add_task("starting", total=sum(seconds.values()))
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self.start()
         return self
 
     def __exit__(
@@ -88,6 +120,14 @@ class Stages:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Show the bar."""
+        self._bar.start()
+
+    def stop(self) -> None:
+        """Take it away."""
         self._bar.stop()
 
     def done(self, stage: str, share: float) -> None:

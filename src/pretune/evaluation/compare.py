@@ -58,14 +58,40 @@ def compare(
         DataError: the runs do not answer the same rows, or rows lack what a metric needs.
         UnknownName: a metric that does not exist.
     """
-    paired = _pair(first, second)
-    return tuple(_difference(metric, first, paired, seed) for metric in get_metrics(metrics))
+    return compare_repeated([(first, second)], metrics, seed=seed)
+
+
+def compare_repeated(
+    runs: Sequence[tuple[Sequence[Prediction], Sequence[Prediction]]],
+    metrics: Iterable[str],
+    *,
+    seed: int = 0,
+) -> tuple[Difference, ...]:
+    """Compare pairs of runs over the same rows, such as one for each seed, taken together.
+
+    A metric is that of all answers of a side. Rows are what is resampled and swapped, each with its
+    answers in all runs: five runs over 100 rows are no 500 rows.
+
+    Raises:
+        DataError: no pair, or as :func:`compare`.
+        UnknownName: a metric that does not exist.
+    """
+    if not runs:
+        raise DataError("there are no runs to compare; give at least one pair")
+    head = runs[0][0]
+    firsts = [_pair(head, first) for first, _ in runs]
+    seconds = [_pair(head, second) for _, second in runs]
+    _pair(head, head)
+    return tuple(_difference(metric, firsts, seconds, seed) for metric in get_metrics(metrics))
 
 
 def _difference(
-    metric: Metric, first: Sequence[Prediction], second: Sequence[Prediction], seed: int
+    metric: Metric,
+    firsts: Sequence[Sequence[Prediction]],
+    seconds: Sequence[Sequence[Prediction]],
+    seed: int,
 ) -> Difference:
-    before, after = metric.statistics(first), metric.statistics(second)
+    before, after = _summed(metric, firsts), _summed(metric, seconds)
     value_before = float(metric.value(before.sum(axis=0)))
     value_after = float(metric.value(after.sum(axis=0)))
     delta = value_after - value_before
@@ -79,6 +105,14 @@ def _difference(
         verdict = Verdict.BETTER if better else Verdict.WORSE
     difference = Interval(delta, min(low, delta), max(high, delta), len(before))
     return Difference(metric.name, value_before, value_after, difference, p, verdict)
+
+
+def _summed(metric: Metric, runs: Sequence[Sequence[Prediction]]) -> Array:
+    """Statistics of each row, its answers in all ``runs`` added up; shape (rows, k)."""
+    total = metric.statistics(runs[0])
+    for run in runs[1:]:
+        total = total + metric.statistics(run)
+    return total
 
 
 def _permutation_p(metric: Metric, before: Array, after: Array, delta: float, seed: int) -> float:

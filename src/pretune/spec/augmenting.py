@@ -1,6 +1,6 @@
 """How rows are varied: by which operators, how often, with which names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,10 @@ from pretune.spec.rewriting import RewriteSpec
 ASKING_NAMES = ("back_translation", "paraphrase")
 """Operators that ask a teacher."""
 
-OPERATOR_NAMES = ("entity", "synonym", "typo", "colloquial", *ASKING_NAMES)
+RULE_NAMES = ("entity", "synonym", "typo", "colloquial")
+"""Operators that ask nobody."""
+
+OPERATOR_NAMES = (*RULE_NAMES, *ASKING_NAMES)
 ENTITY_NAMES = ("person", "company", "amount", "date", "account", "product", "place")
 
 
@@ -44,27 +47,40 @@ class AugmentSpec(Strict):
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
-        for chain in self.operators:
-            for name in chain.split("+"):
-                if name not in OPERATOR_NAMES:
-                    raise unknown("operator", name, OPERATOR_NAMES)
-        for name in self.entities or ():
-            if name not in ENTITY_NAMES:
-                raise unknown("entity", name, ENTITY_NAMES)
-        asking = [name for name in ASKING_NAMES if self.uses(name)]
-        if asking and self.rewriting is None:
-            raise ValueError(f'"{asking[0]}" asks a teacher; name its rewriting file: --config')
-        if self.uses("paraphrase") and self.rewriting and self.rewriting.teacher is None:
-            raise ValueError('"paraphrase" needs a teacher; translators only translate')
-        if self.rewriting is not None and not asking:
-            raise ValueError(
-                f"a rewriting file is given, and no operator asks: {', '.join(ASKING_NAMES)}"
-            )
+        check_names(self.operators, self.entities)
+        check_asked(self.operators, self.rewriting)
         return self
 
-    def uses(self, name: str) -> bool:
-        """Whether the operator ``name`` is among those wanted."""
-        return any(name in chain.split("+") for chain in self.operators)
+
+def uses(operators: Iterable[str], name: str) -> bool:
+    """Whether the operator ``name`` is among ``operators``, chains such as ``entity+typo``."""
+    return any(name in chain.split("+") for chain in operators)
+
+
+def check_asked(operators: Sequence[str], rewriting: RewriteSpec | None) -> None:
+    """Raise ValueError unless ``rewriting`` says whom those of ``operators`` that ask may ask, and
+    is absent where none does."""
+    asking = [name for name in ASKING_NAMES if uses(operators, name)]
+    if asking and rewriting is None:
+        raise ValueError(f'"{asking[0]}" asks a teacher; name its rewriting file: --config')
+    if uses(operators, "paraphrase") and rewriting and rewriting.teacher is None:
+        raise ValueError('"paraphrase" needs a teacher; translators only translate')
+    if rewriting is not None and not asking:
+        raise ValueError(
+            f"a rewriting file is given, and no operator asks: {', '.join(ASKING_NAMES)}"
+        )
+
+
+def check_names(operators: Iterable[str], entities: Iterable[str] | None) -> None:
+    """Raise UnknownName unless all of ``operators``, chains such as ``entity+typo`` among them, and
+    all of ``entities`` exist."""
+    for chain in operators:
+        for name in chain.split("+"):
+            if name not in OPERATOR_NAMES:
+                raise unknown("operator", name, OPERATOR_NAMES)
+    for name in entities or ():
+        if name not in ENTITY_NAMES:
+            raise unknown("entity", name, ENTITY_NAMES)
 
 
 def parse_augment(value: Mapping[str, Any]) -> AugmentSpec:

@@ -9,6 +9,7 @@ from pretune.cli.commands import (
     data_label,
     data_mask,
     data_mix,
+    data_probe,
     data_rules,
     data_soften,
 )
@@ -25,6 +26,7 @@ data.command("distil")(data_distil.distil)
 data.command("label")(data_label.label)
 data.command("soften")(data_soften.soften)
 data.command("augment")(data_augment.augment)
+data.command("probe")(data_probe.probe)
 data.command("clean")(data_clean.clean)
 data.command("mix")(data_mix.mix)
 data.command("mask")(data_mask.mask)

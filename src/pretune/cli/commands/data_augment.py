@@ -41,7 +41,7 @@ def augment(
     as_json: AsJson = False,
 ) -> None:
     """Vary training rows; labels stay, answers and annotations move along."""
-    from pretune.spec.augmenting import parse_augment
+    from pretune.spec.augmenting import parse_augment, uses
     from pretune.spec.rewriting import load_rewriting
     from pretune.spec.task import load_task
 
@@ -63,7 +63,7 @@ def augment(
     from pretune.data.teacher.bill import currency_of
 
     for one in OPERATORS:
-        if settings.uses(one.name):
+        if uses(settings.operators, one.name):
             errors.print(f"{one.name} is not for {'; nor for '.join(one.not_for)}")
     asks = settings.rewriting
     key = asks.mask.key if asks and asks.mask else None

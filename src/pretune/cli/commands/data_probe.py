@@ -1,0 +1,100 @@
+"""``pretune data probe``: what augmentation does to a task, trained with it and without."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pretune.cli.output import INTERRUPTED, AsJson, errors, quiet_libraries, show
+
+if TYPE_CHECKING:
+    from pretune.api.probe import Probed
+
+
+def probe(
+    task: Annotated[Path, typer.Argument(help="The task file.")],
+    out: Annotated[Path, typer.Option(help="Folder for rows, runs and the report.")],
+    operator: Annotated[
+        list[str],
+        typer.Option(
+            "--with",
+            help="entity, synonym, typo, colloquial, back_translation, paraphrase, or some at "
+            "once: entity+typo; none: the first four, each alone, and all at once.",
+        ),
+    ] = [],  # noqa: B006 # typer copies it
+    rows: Annotated[
+        list[int],
+        typer.Option(help="Number of seed rows; none: 100, 500, 2000, as far as there are."),
+    ] = [],  # noqa: B006
+    seeds: Annotated[int, typer.Option(help="Repeats with other seed rows and weights.")] = 1,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps of every training; none: the epochs over all rows and variants."),
+    ] = None,
+    held_rows: Annotated[
+        int | None, typer.Option(help="Most test rows to measure on; none: all.")
+    ] = None,
+    per_row: Annotated[int, typer.Option(help="Variants of each row.")] = 1,
+    entity: Annotated[
+        list[str],
+        typer.Option(
+            help="Type that entity changes; default: all, with labels all but amount and date."
+        ),
+    ] = [],  # noqa: B006
+    names: Annotated[
+        Path | None, typer.Option(help="Word file with names of your own, as [en.company].")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The rewriting file: whom back_translation and paraphrase ask."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train with and without variants, the same steps, and compare on the same held-out rows."""
+    from pretune.api.probe import probe_augmentation
+    from pretune.cli.progress import Probing
+    from pretune.spec.probing import parse_probe
+    from pretune.spec.rewriting import load_rewriting
+    from pretune.spec.task import load_task
+
+    spec = load_task(task)
+    given = {
+        "operators": operator or None,
+        "rows": rows or None,
+        "seeds": seeds,
+        "seed": seed,
+        "steps": steps,
+        "held_rows": held_rows,
+        "per_row": per_row,
+        "entities": entity or None,
+        "names": names,
+        "rewriting": None if config is None else load_rewriting(config),
+    }
+    settings = parse_probe({name: value for name, value in given.items() if value is not None})
+    quiet_libraries()
+    try:
+        with Probing() as progress:
+            found = probe_augmentation(spec, out, settings, overwrite=overwrite, sinks=[progress])
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on, and trains nothing twice")
+        raise typer.Exit(INTERRUPTED) from None
+    show(found.to_dict(), _table(found), as_json=as_json)
+    errors.print(f'report: "{found.report}"', soft_wrap=True)
+
+
+def _table(found: "Probed") -> RenderableType:
+    """The effects, and what they mean."""
+    from pretune.evaluation.effects import COLUMNS, Impact, effect_cells
+
+    colours = {Impact.GAINS: "green", Impact.LOSES: "red"}
+    table = Table(title=f"What augmentation does to {found.task}", title_justify="left")
+    for name, right in COLUMNS.items():
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for effect in found.effects:
+        table.add_row(*effect_cells(effect), style=colours.get(effect.impact))
+    return Group(table, *map(Text, found.notes()))
