@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "PlanOptions",
     "Registry",
     "Workbench",
     "augment_rows",
@@ -57,6 +58,7 @@ __all__ = [
     "parse_distil",
     "parse_rules",
     "parse_task",
+    "plan",
     "register",
     "train",
     "unmask_rows",

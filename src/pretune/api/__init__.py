@@ -9,6 +9,7 @@
 from pretune.api.compare import compare_runs
 from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
+from pretune.api.plans import PlanOptions, plan
 from pretune.api.registry import register
 from pretune.api.tasks import check, check_task_goals, evaluate, generate, train
 from pretune.api.workbench import Answer, TrainedRun, Workbench
@@ -21,6 +22,7 @@ from pretune.data.rules.make import make_rows
 
 __all__ = [
     "Answer",
+    "PlanOptions",
     "TrainedRun",
     "Workbench",
     "augment_rows",
@@ -38,6 +40,7 @@ __all__ = [
     "mask_rows",
     "merge_adapter",
     "mix_rows",
+    "plan",
     "register",
     "train",
     "unmask_rows",
