@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "PlanOptions",
     "Registry",
     "Workbench",
     "augment_rows",
@@ -66,6 +67,7 @@ __all__ = [
     "parse_rewriting",
     "parse_rules",
     "parse_task",
+    "plan",
     "probe_augmentation",
     "register",
     "soften_rows",

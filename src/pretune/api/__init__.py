@@ -11,6 +11,7 @@ from pretune.api.compare import compare_runs
 from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
 from pretune.api.labelling import label_rows, soften_rows
+from pretune.api.plans import PlanOptions, plan
 from pretune.api.probe import probe_augmentation
 from pretune.api.registry import register
 from pretune.api.tasks import check, check_task_goals, evaluate, generate, train
@@ -24,6 +25,7 @@ from pretune.data.rules.make import make_rows
 __all__ = [
     "Answer",
     "Augmented",
+    "PlanOptions",
     "TrainedRun",
     "Workbench",
     "augment_rows",
@@ -42,6 +44,7 @@ __all__ = [
     "mask_rows",
     "merge_adapter",
     "mix_rows",
+    "plan",
     "probe_augmentation",
     "register",
     "soften_rows",

@@ -44,8 +44,8 @@ def plan(
     A dry run trains two steps on rows of the longest lengths in a process of its own; what it
     finds is kept and sharpens later estimates. Nothing of the task is changed.
     """
-    from pretune.api.plan import PlanOptions
-    from pretune.api.plan import plan as plan_task
+    from pretune.api.plans import PlanOptions
+    from pretune.api.plans import plan as plan_task
     from pretune.cli.plan_text import plan_text
     from pretune.spec.task import load_task
 

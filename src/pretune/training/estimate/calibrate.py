@@ -2,9 +2,9 @@
 
 Two small models with no negative weights, fitted to relative errors: memory is weights of what
 stays, of what a forward and what a backward pass holds, and a constant; time is operations over the
-speed of products, bytes over the speed of copies, and a constant for each call. How far off they were on the same
-trainings gives ``low`` and ``high``. The user's own dry runs then shift both by their median ratio:
-few of them in part, many of them wholly.
+speed of products, bytes over the speed of copies, and a constant for each call. How far off they
+were on the same trainings gives ``low`` and ``high``. The user's own dry runs then shift both by
+their median ratio: few of them in part, many of them wholly.
 """
 
 import math

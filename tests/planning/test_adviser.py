@@ -1,0 +1,147 @@
+"""Advice is held to its evidence: change a figure, and it changes."""
+
+import json
+
+import pytest
+
+from pretune.core.errors import StorageError
+from pretune.planning.adviser import Situation, advise
+from pretune.planning.evidence import Quality, own_runs, shipped_evidence
+
+MANY = Situation("classification", "tickets", rows=800, batch=32, width=256, tasks=30)
+EXTRACT = Situation("generation", "extract", rows=800, batch=32, width=256)
+
+
+def advice(situation, figures=None):
+    found = advise(situation, shipped_evidence() if figures is None else figures)
+    return {one.about: one for one in found}
+
+
+def changed(**by_id):
+    """The shipped evidence with some records' values replaced; records named ``None`` are gone."""
+    ids = {one.id for one in shipped_evidence()}
+    assert {name.replace("_", "-") for name in by_id} <= ids
+    return [
+        one.model_copy(update=by_id.get(one.id.replace("-", "_"), {}))
+        for one in shipped_evidence()
+        if by_id.get(one.id.replace("-", "_"), {}) is not None
+    ]
+
+
+def test_every_advice_has_evidence_with_a_source():
+    for one in advise(MANY, shipped_evidence()):
+        assert one.evidence, one.about
+        assert all(figure.source for figure in one.evidence)
+
+
+def test_ids_are_used_once():
+    ids = [one.id for one in shipped_evidence()]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_method_follows_the_table():
+    assert advice(MANY)["method"].value == "lora"
+    better = changed(sst2_prefix={"value": 0.75})
+    assert advice(MANY, better)["method"].value == "prefix_tuning"
+    assert advice(MANY, better)["scope"].value == "prompt"
+
+
+def test_full_tuning_is_for_one_task_that_fits():
+    alone = Situation("classification", "t", rows=800, batch=32, width=256)
+    assert advice(alone)["method"].value == "full"
+    small = Situation(
+        "classification", "t", rows=800, batch=32, width=256, fits=frozenset({"lora", "dora"})
+    )
+    assert advice(small)["method"].value == "lora"
+    worse = changed(sst2_full={"value": 0.5})
+    assert advice(alone, worse)["method"].value == "lora"
+
+
+def test_the_scope_weighs_quality_against_decode():
+    assert advice(MANY)["scope"].value == "prompt"
+    gap = {name: {"value": 0.9} for name in ("bank_intent_all", "news_sentiment_all")}
+    assert advice(MANY, changed(**gap))["scope"].value == "all"
+    assert advice(EXTRACT)["scope"].value == "all"  # 0.731 against 0.568
+    level = changed(payment_extract_prompt={"value": 0.73})
+    assert advice(EXTRACT, level)["scope"].value == "prompt"
+
+
+def test_many_tasks_may_cost_quality_what_they_save_in_decode():
+    gap = {"payment_extract_all": {"value": 0.568 + 0.08}}  # a mean of 0.042 over two sets
+    many = Situation("generation", "extract", rows=800, batch=32, width=256, tasks=30)
+    assert advice(EXTRACT, changed(**gap))["scope"].value == "all"
+    assert advice(many, changed(**gap))["scope"].value == "prompt"
+    free = changed(**gap, decode_all={"step_ms": 122})
+    assert advice(many, free)["scope"].value == "all"
+
+
+def test_more_rank_where_the_prompt_alone_is_worse():
+    assert advice(MANY)["method.rank"].value == "8"
+    many = Situation("generation", "extract", rows=800, batch=32, width=256, tasks=30)
+    slower = changed(decode_all={"step_ms": 600})
+    assert advice(many, slower)["scope"].value == "prompt"
+    assert advice(many, slower)["method.rank"].value == "128"  # 108, to the next power of two
+
+
+def test_the_rate_is_the_best_measured_one_and_falls_with_the_width():
+    assert advice(MANY)["train.learning_rate"].value == "0.005"
+    better = changed(lora_2e_3={"value": 0.9})
+    assert advice(MANY, better)["train.learning_rate"].value == "0.002"
+    wide = Situation("classification", "t", rows=800, batch=32, width=1024, tasks=2)
+    assert advice(wide)["train.learning_rate"].value == "0.00125"  # 0.005 x 256 / 1024
+
+
+def test_epochs_follow_from_steps_that_were_enough():
+    assert advice(MANY)["train.epochs"].value == "3"  # 75 steps of 25
+    few = Situation("classification", "t", rows=200, batch=32, width=256)
+    assert advice(few)["train.epochs"].value == "11"  # 75 / 7
+    enough = changed(ticket_urgency_zh_2_epochs={"beyond": True})
+    assert advice(MANY, enough)["train.epochs"].value == "2"
+
+
+def test_bf16_where_the_device_is_fast_at_it():
+    fast = Situation("classification", "t", rows=800, batch=32, width=256, fast_bf16=True)
+    assert advice(fast)["train.precision"].value == "auto"
+    assert advice(fast, changed(lora_bf16={"step_ms": 470}))["train.precision"].value == "fp32"
+    assert "train.precision" not in advice(MANY)
+
+
+def test_weights_that_cannot_be_reached():
+    away = Situation("classification", "t", rows=800, batch=32, width=256, reachable=False)
+    found = advice(away)
+    assert list(found) == ["method"]
+    assert found["method"].value == "none"
+    assert "pretune data distil" in found["method"].reason
+
+
+def own(method, value):
+    return Quality(
+        id=method, source="own", task="classification", set="tickets", rows=800, epochs=3,
+        method=method, scope="prompt", metric="macro_f1", value=value,
+    )  # fmt: skip
+
+
+def test_own_runs_of_this_task_come_first():
+    figures = [*shipped_evidence(), own("lora", 0.6), own("bottleneck", 0.7)]
+    assert advice(MANY, figures)["method"].value == "bottleneck"
+    other = Situation("classification", "mails", rows=800, batch=32, width=256, tasks=30)
+    assert advice(other, figures)["method"].value == "lora"
+
+
+def test_a_folder_of_runs(tmp_path):
+    run = tmp_path / "runs" / "one"
+    (run / "data").mkdir(parents=True)
+    (run / "task.yaml").write_text(
+        "name: tickets\ndata: {train: rows.jsonl}\nlabels: [a, b]\n"
+        'template: {system: "?", user: "{text}", target: "{label}"}\n'
+    )
+    (run / "data" / "report.json").write_text('{"splits": {"train": {"kept": 7}}}')
+    record = {"method": "lora", "scope": "prompt", "validation": {"accuracy": 0.7}}
+    (run / "run.json").write_text(json.dumps(record))
+    (found,) = own_runs(tmp_path)
+    assert (found.set, found.rows, found.value, found.rank) == ("tickets", 7, 0.7, 8)
+    (run / "run.json").write_text("{")
+    with pytest.raises(StorageError, match="cannot be read"):
+        own_runs(tmp_path)
+    with pytest.raises(StorageError, match="is no folder of runs"):
+        own_runs(tmp_path / "rnus")
