@@ -486,3 +486,11 @@ def test_a_row_in_which_the_user_says_nothing_is_not_asked_about(tmp_path):
         done = augment_rows(task, tmp_path / "v.jsonl", spec(server.url))
         assert server.bodies == []
     assert done.written.counts == {"paraphrase: nothing to change": 4}
+
+
+def test_a_text_that_stayed_in_the_pivot_is_told_from_a_variant():
+    old, pivot = "Mi tarjeta se perdió ayer en la calle.", "Ma carte s'est perdue hier dans la rue."
+    checks = VariantCheckSpec(least=0.0)
+    assert unlike("Ma carte fut perdue hier dans la rue.", old, checks) is None
+    assert unlike("Ma carte fut perdue hier dans la rue.", old, checks, pivot) is Fault.LANGUAGE
+    assert unlike("Ayer perdí mi tarjeta en la calle.", old, checks, pivot) is None
