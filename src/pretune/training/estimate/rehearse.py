@@ -21,9 +21,9 @@ from pretune.bases import Base
 from pretune.bases.blank import with_layers
 from pretune.core.scope import Scope, lay_out
 from pretune.data.batches import collate
-from pretune.engine.batch import LOGIT_ROWS
 from pretune.engine.forward import routing_of
 from pretune.engine.masks import attention_masks
+from pretune.engine.scoring import LOGIT_ROWS
 from pretune.spec.methods import FullConfig
 from pretune.spec.training import TrainSpec
 from pretune.training.estimate.ledger import Ledger
