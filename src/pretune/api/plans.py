@@ -100,8 +100,9 @@ def plan(
     resources = _resources(task, estimator, work, course, data, options)
     reached = _base_results(task, rows, slices, progress) if options.measure_base else {}
     blank = estimator.base(work.base)
+    fastest = _fastest(speeds, options)
     goals = [
-        _goal(goal, task, rows, slices, reached, resources, blank, speeds, options.margin)
+        _goal(goal, task, rows, slices, reached, resources, blank, fastest, options.margin)
         for goal in task.goals
     ]
     return Plan(
@@ -112,6 +113,18 @@ def plan(
         resources,
         advise(_situation(task, data, resources, blank, device, options), _figures(options)),
     )
+
+
+def _fastest(speeds: Mapping[bool, Speed], options: PlanOptions) -> Speed:
+    """The best speed ever seen here, in any precision: a machine that is busy now must not make a
+    goal look impossible."""
+    kind = options.device.partition(":")[0]
+    seen = [
+        Speed(one.measured.speed, one.measured.bandwidth)
+        for one in own_records(options.cache)
+        if one.measured.device.partition(":")[0] == kind
+    ]
+    return max((*speeds.values(), *seen), key=lambda speed: speed.flops)
 
 
 def _figures(options: PlanOptions) -> tuple[Figure, ...]:
@@ -170,7 +183,7 @@ def _goal(
     reached: Mapping[str, Interval],
     resources: Resources,
     base: Base,
-    speeds: Mapping[bool, Speed],
+    fastest: Speed,
     margin: float,
 ) -> GoalPlan:
     if goal.quantity is None:
@@ -185,8 +198,7 @@ def _goal(
         virtual = task.method.virtual_tokens
         prompts = [total_tokens(row.prompt) + virtual for row in rows]
         answers = [max(1, len(row) - total_tokens(row.prompt)) for row in rows]
-        speed = speeds[base.precision != "fp32"]
-        floor = floor_of(goal, base, speed, prompts, answers)
+        floor = floor_of(goal, base, fastest, prompts, answers)
         prospect = Prospect.LATER if floor.possible else Prospect.IMPOSSIBLE
         return GoalPlan(goal, prospect, floor.reason)
     return prospect_of(goal, resources, base)

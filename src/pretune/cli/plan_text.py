@@ -55,7 +55,10 @@ def _resources(found: Resources) -> list[RenderableType]:
         rows.append(Text(f"  {found.surprise}", "yellow"))
     if found.way_out is None:
         return rows
-    table = Table("change", "saves", "memory then", "all of it takes", "price")
+    table = Table()
+    table.add_column("change", no_wrap=True)  # to be copied
+    for name in ("saves", "memory then", "all of it takes", "price"):
+        table.add_column(name)
     for one in found.way_out.knobs:
         after = one.estimate
         table.add_row(

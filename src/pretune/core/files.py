@@ -54,11 +54,12 @@ def file_atomic(path: Path) -> Iterator[Path]:
 def folder_atomic(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that becomes ``path`` when the block ends well.
 
-    An existing ``path`` is replaced at the end; when the block fails it stays as it was and the new
-    folder is removed.
+    An existing ``path`` is replaced at the end; when the block or the replacement fails it stays as
+    it was and the new folder is removed.
 
     Raises:
-        StorageError: the disk is full or the parent cannot be written.
+        StorageError: the disk is full or the parent cannot be written; where what ``path`` held
+            could not be put back, the message says where it is.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,10 +72,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
             sync(item)
         draft.chmod(0o755)
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            os.replace(path, old / path.name)
-            os.replace(draft, path)
-            shutil.rmtree(old)
+            _exchange(draft, path)
         else:
             os.replace(draft, path)
         sync(path.parent)
@@ -83,6 +81,25 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise storage_error("write", path, error) from error
         raise
+
+
+def _exchange(draft: Path, path: Path) -> None:
+    """Put ``draft`` in the place of ``path``: a folder that is not empty cannot be renamed over."""
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    old = aside / path.name
+    try:
+        os.replace(path, old)
+        os.replace(draft, path)
+    except BaseException as error:
+        try:
+            if old.exists():
+                os.replace(old, path)
+            aside.rmdir()
+        except OSError as again:
+            reason = again.strerror or str(again)
+            raise OSError(again.errno, f'{reason} (what it held is in "{old}")') from error
+        raise
+    shutil.rmtree(aside, ignore_errors=True)  # what stays behind has a hidden name
 
 
 @contextlib.contextmanager

@@ -45,13 +45,24 @@ class Size(NamedTuple):
     sequences: int = 64
 
 
+class Begun(NamedTuple):
+    """How a request came in: seconds in the queue, prompt tokens that it found in the cache, and
+    whether its adapter had to be loaded."""
+
+    waited: float
+    reused: int
+    fetched: bool
+
+
 class Output(NamedTuple):
-    """What a step did for one request: ``new`` tokens; ``done`` or ``scores`` once it ended."""
+    """What a step did for one request: ``new`` tokens; ``done`` or ``scores`` once it ended;
+    ``begun`` with the first of them."""
 
     request_id: str
     new: tuple[Chosen, ...] = ()
     done: Completion | None = None
     scores: OptionScores | None = None
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +170,12 @@ class Engine:
             sequences = [ran.pieces[i].sequence for i in drawing]
             logits = torch.cat([rows[i] for i in drawing]) if scored else ran.logits
             chosen = choose(logits, sequences)
-            outputs += [self._take(s, one) for s, one in zip(sequences, chosen, strict=True)]
+            first = [not sequence.generated for sequence in sequences]
+            taken = [self._take(s, one) for s, one in zip(sequences, chosen, strict=True)]
+            outputs += [
+                output._replace(begun=_begun(sequence)) if began else output
+                for sequence, output, began in zip(sequences, taken, first, strict=True)
+            ]
         return outputs
 
     def check(self) -> None:
@@ -193,12 +209,13 @@ class Engine:
     def abort(self) -> list[str]:
         """Give up every request at once, after a step that failed half-way; returns their ids.
 
-        What the failed step wrote is forgotten: kept blocks were complete before it, and those it
-        was writing had no key yet.
+        Nothing that the cache holds is taken up again: nobody knows where the step failed, and
+        what it left there.
         """
         names = list(self._requests)
         for sequence in list(self._requests.values()):
             self._end(sequence, FinishReason.CANCELLED)
+        self._pool.forget()
         return names
 
     def close(self) -> None:
@@ -284,7 +301,8 @@ class Engine:
             return self._end(sequence, FinishReason.FAILED, str(NotFinite(name)))
         scores = trie.scores(logits)
         self._end(sequence, FinishReason.END)
-        return Output(name, scores=OptionScores(name, tuple(scores.tolist())))
+        found = OptionScores(name, tuple(scores.tolist()))
+        return Output(name, scores=found, begun=_begun(sequence))
 
     def _fail(self, sequence: Running, error: PretuneError) -> Output:
         del self._requests[sequence.request.id]
@@ -306,6 +324,11 @@ class Engine:
             self._cancelled.remove(sequence)
         done = Completion(name, tuple(sequence.generated), reason, tuple(sequence.chosen), error)
         return Output(name, new, done)
+
+
+def _begun(sequence: Running) -> Begun:
+    assert sequence.began is not None
+    return Begun(sequence.began - sequence.arrived, sequence.reused, sequence.fetched)
 
 
 def _reason(error: PretuneError) -> FinishReason:

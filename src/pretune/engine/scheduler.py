@@ -5,6 +5,7 @@ queue's order. When blocks run out, the youngest running sequence gives its own 
 at its old turn, to be written again from its tokens (most of them found in kept blocks).
 """
 
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -179,6 +180,7 @@ class Scheduler:
         if name is not None:
             adapter = self._slots.ready(name, sequence.adapter)
             if adapter is None:
+                sequence.fetched = True
                 return False
         if not sequence.opened:
             sequence.open(adapter)
@@ -224,6 +226,8 @@ class Scheduler:
         sequence.blocks = found
         sequence.written = len(found) * self._limits.block
         self.reused_tokens += sequence.written
+        if sequence.began is None:
+            sequence.began, sequence.reused = time.monotonic(), sequence.written
         self.running.append(sequence)
         name = sequence.request.adapter
         if name is not None and sequence.needs_slot():

@@ -1,6 +1,7 @@
 """A sequence: one request on its way through the engine."""
 
 import random
+import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
@@ -18,6 +19,9 @@ class Sequence:
 
     Every token is written the same way, whether its turn comes in a first prefill, in decode, or
     in a recomputation: ``ids``, ``routed`` and ``virtual`` say all about it, by position.
+
+    ``began`` is when it was first let in (monotonic seconds), ``reused`` how many tokens it found
+    written then, ``fetched`` whether its adapter had to be loaded.
     """
 
     request: Request
@@ -35,9 +39,13 @@ class Sequence:
     reason: FinishReason | None = None
     error: str | None = None
     holds_slot: bool = False
+    fetched: bool = False
+    began: float | None = None
+    reused: int = 0
     turn: tuple[float, int] = (0.0, 0)
 
     def __post_init__(self) -> None:
+        self.arrived = time.monotonic()
         sampling = self.request.sampling
         self.draws = random.Random(sampling.seed)
         constraint = sampling.constraint

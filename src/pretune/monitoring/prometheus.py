@@ -39,8 +39,21 @@ class Prometheus:
         )
         self._tokens = Counter(
             "pretune_tokens",
-            "Tokens of prompts and answers.",
+            "Tokens of prompts and answers; of prompts also those found in kept blocks (reused).",
             ["task", "version", "kind"],
+            registry=registry,
+        )
+        self._queue = Histogram(
+            "pretune_queue_seconds",
+            "Seconds that an answer waited for room and for its adapter.",
+            ["task", "version"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._fetched = Counter(
+            "pretune_adapter_waits",
+            "Answers that waited for their adapter to be loaded.",
+            ["task", "version"],
             registry=registry,
         )
         self._first = Histogram(
@@ -83,6 +96,10 @@ class Prometheus:
         self._requests.labels(*who, one.outcome).inc()
         self._tokens.labels(*who, "prompt").inc(one.prompt_tokens)
         self._tokens.labels(*who, "new").inc(one.new_tokens)
+        self._tokens.labels(*who, "reused").inc(sum(begun.reused for begun in one.begun))
+        self._fetched.labels(*who).inc(sum(begun.fetched for begun in one.begun))
+        for begun in one.begun:
+            self._queue.labels(*who).observe(begun.waited)
         self._whole.labels(*who).observe(one.seconds)
         if one.first is not None:
             self._first.labels(*who).observe(one.first)
@@ -99,7 +116,8 @@ class Prometheus:
         gone = self._versions.difference(versions)
         for task, version in gone:
             for metric in (
-                self._requests, self._tokens, self._first, self._token, self._whole, self._shadowed
+                self._requests, self._tokens, self._first, self._token, self._whole, self._shadowed,
+                self._queue, self._fetched,
             ):  # fmt: skip
                 metric.remove_by_labels({"task": task, "version": version})
         self._versions -= gone

@@ -10,6 +10,7 @@ from uuid import uuid4
 from pretune.core.protocols import Renderer
 from pretune.core.records import Chosen, Completion, FinishReason, OptionScores, Request
 from pretune.core.sampling import Constraint, Sampling
+from pretune.engine.engine import Begun
 from pretune.serving.bodies import Body, ChatBody, CompletionBody
 from pretune.serving.catalogue import Asked, ServedTask
 from pretune.serving.grammars import Grammars
@@ -33,12 +34,14 @@ _GREEDY_ONLY = (
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """New text of choice ``index``, the tokens behind it, and why it ended, if it did."""
+    """New text of choice ``index``, the tokens behind it, why it ended, if it did, and with the
+    first one how it came in."""
 
     index: int
     text: str
     chosen: tuple[Chosen, ...] = ()
     reason: str | None = None
+    begun: Begun | None = None
 
 
 @dataclass
@@ -195,7 +198,7 @@ class Answerer:
         async for output in self._worker.run(request, asked.options):
             if output.scores is not None:
                 _labelled(task, output.scores, answer)
-                yield Piece(index, answer.text)
+                yield Piece(index, answer.text, begun=output.begun)
             answer.chosen += output.new
             answer.tokens += len(output.new)
             piece = text.add([chosen.token for chosen in output.new])
@@ -203,8 +206,8 @@ class Answerer:
                 answer.reason = _reason(output.done, body)
                 piece += text.close()
                 answer.text = text.text
-            if piece or output.new:
-                yield Piece(index, piece, output.new)
+            if piece or output.new or (output.begun and output.scores is None):
+                yield Piece(index, piece, output.new, begun=output.begun)
         yield Piece(index, "", reason=answer.reason)
         yield answer
 

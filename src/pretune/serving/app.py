@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pretune.core.protocols import Renderer
+from pretune.engine.engine import Begun
 from pretune.serving.admin import admin_routes, closed, is_admin_path
 from pretune.serving.admission import Admission
 from pretune.serving.answers import Answer, Answerer, Piece, Terms
@@ -27,7 +28,7 @@ from pretune.serving.meter import Meter, Served
 from pretune.serving.refusal import Refused
 from pretune.serving.shadow import Shadows, request_key
 from pretune.serving.shelf import Shelf, followed
-from pretune.serving.wire import Events, event, read_json
+from pretune.serving.wire import Events, Faults, event, read_json
 from pretune.serving.worker import Worker
 
 DEADLINE = 600.0
@@ -80,23 +81,17 @@ def create_app(service: Service) -> FastAPI:
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_api_route("/metrics", routes.metrics, methods=["GET"])
     app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(404, _no_route)
     app.add_exception_handler(405, _no_route)
     app.include_router(admin_routes(service))
     app.add_middleware(_Guard, keys=service.keys, admin=service.admin)
+    app.add_middleware(Faults)
     return app
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return error.response()
-
-
-async def _broken(_request: Request, _error: Exception) -> Response:
-    # The error itself may hold a user's text; it goes to the operator's log alone.
-    message = "the server failed at this request; its operator finds the reason in the log"
-    return Refused(message, 500, kind="server_error").response()
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
@@ -296,11 +291,14 @@ class _Call:
         self._prompt, self._new = prompt_tokens, 0
         self._began = time.monotonic()
         self._first: float | None = None
+        self._begun: list[Begun] = []
 
     def note(self, item: Piece | Answer) -> None:
         """A piece or an answer came."""
         if self._first is None:
             self._first = time.monotonic() - self._began
+        if isinstance(item, Piece) and item.begun is not None:
+            self._begun.append(item.begun)
         if isinstance(item, Answer):
             self._new += item.tokens
 
@@ -308,8 +306,11 @@ class _Call:
         """It is over."""
         took = time.monotonic() - self._began
         task = self._task
+        begun = tuple(self._begun)
         self._meter.served(
-            Served(task.name, outcome, took, self._first, self._prompt, self._new, task.short)
+            Served(
+                task.name, outcome, took, self._first, self._prompt, self._new, task.short, begun
+            )
         )
 
     def usage(self) -> dict[str, int]:

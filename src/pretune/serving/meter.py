@@ -4,14 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from pretune.engine.engine import Stats
+from pretune.engine.engine import Begun, Stats
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """One request that ended: seconds from its arrival to its first and its last token (``None``
-    where it had none), tokens read and written, the HTTP status or the client's leaving, and the
-    version that answered."""
+    where it had none), tokens read and written, the HTTP status or the client's leaving, the
+    version that answered, and how each of its answers came in."""
 
     task: str
     outcome: str
@@ -20,6 +20,7 @@ class Served:
     prompt_tokens: int
     new_tokens: int
     version: str = ""
+    begun: tuple[Begun, ...] = ()
 
 
 class Meter(Protocol):

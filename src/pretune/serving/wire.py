@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import logging
 import re
 from contextlib import suppress
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pretune.serving.refusal import Refused
 
@@ -20,6 +23,11 @@ MOST_LEVELS = 64
 
 PATIENCE = 30.0
 """Seconds for a body to come, and for a client to take the next piece of a stream."""
+
+_FRAMES = 8
+"""Places that the log tells of an error, the innermost first."""
+
+_log = logging.getLogger("pretune.serving")
 
 _PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 """Escapes of characters in two halves; one half alone can be no part of a prompt or an answer."""
@@ -76,6 +84,42 @@ class Events(StreamingResponse):
             await super().__call__(scope, receive, in_time)
 
 
+class Faults:
+    """What nobody foresaw is 500 for its client, and for the operator's log a kind and a place: the
+    error's own words may be a user's."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except Exception as error:
+            _log.error("%s at %s", type(error).__name__, _place(error))
+            if scope["type"] != "http":
+                raise
+            if not begun:
+                message = "the server failed at this request; its operator finds where in the log"
+                refused = Refused(message, 500, kind="server_error")
+                await refused.response()(scope, receive, send)
+
+
 def event(value: dict[str, Any]) -> str:
     """One event."""
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def _place(error: BaseException) -> str:
+    frames = [
+        f"{Path(frame.f_code.co_filename).name}:{line}"
+        for frame, line in walk_tb(error.__traceback__)
+    ]
+    return " < ".join(frames[: -_FRAMES - 1 : -1])

@@ -1,7 +1,7 @@
 """Knobs: changes of a task file that save memory, and what each one saves."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pretune.core.errors import PretuneError
 from pretune.core.scope import Scope
@@ -15,13 +15,14 @@ _SHARE_KEPT = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """A change of ``key``, as the task file says it, the work after it, and what it costs beside
-    memory."""
+    """A change of ``key``, as the task file says it, the work after it, what it costs beside
+    memory, and how many times as many steps there are then."""
 
     key: str
     change: str
     work: Work
     price: str
+    steps: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def knobs(work: Work, lengths: Sequence[int]) -> Iterator[Knob]:
                 rows=work.rows[:half], train=train.model_copy(update={"batch_size": half})
             ),
             "more steps of fewer rows",
+            work.batch / half,
         )
 
 
@@ -137,7 +139,7 @@ def way_out(
     before = estimator.estimate(work, course)
     turned = []
     for knob in knobs(work, lengths):
-        after = _tried(estimator, knob.work, course)
+        after = _tried(estimator, knob, course)
         if after is not None and after.memory.expected < before.memory.expected:
             saved = before.memory.expected - after.memory.expected
             turned.append(Turned(knob.change, knob.price, saved, after))
@@ -150,7 +152,7 @@ def way_out(
         if step is None:
             return WayOut(tuple(turned), None, None)
         knob, known = step
-        now = knob.work
+        now, course = knob.work, _longer(course, knob)
         together[knob.key] = knob.change
     return WayOut(tuple(turned), tuple(together.values()), known)
 
@@ -168,7 +170,7 @@ def _next(
     for knob in knobs(work, lengths):
         if useful is not None and knob.change not in useful:
             continue
-        after = _tried(estimator, knob.work, course)
+        after = _tried(estimator, knob, course)
         if after is None or after.memory.expected >= known.memory.expected:
             continue
         if after.memory.expected < 0.9 * known.memory.expected:
@@ -177,9 +179,13 @@ def _next(
     return best
 
 
-def _tried(estimator: Estimator, work: Work, course: Course) -> Estimate | None:
+def _longer(course: Course, knob: Knob) -> Course:
+    return replace(course, steps=round(course.steps * knob.steps))
+
+
+def _tried(estimator: Estimator, knob: Knob, course: Course) -> Estimate | None:
     """``None`` where the base or the method refuses it."""
     try:
-        return estimator.estimate(work, course)
+        return estimator.estimate(knob.work, _longer(course, knob))
     except PretuneError:
         return None

@@ -150,7 +150,9 @@ class _AsComputed(TorchFunctionMode):
             return one
         if not (one.is_leaf and one.requires_grad):
             return one.to(torch.bfloat16)
-        return self._cast.setdefault(id(one), one.to(torch.bfloat16))
+        if id(one) not in self._cast:
+            self._cast[id(one)] = one.to(torch.bfloat16)
+        return self._cast[id(one)]
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **given: Any) -> Any:

@@ -1,0 +1,82 @@
+"""An estimate that is off by half is found by the dry run, and believed afterwards."""
+
+import pytest
+
+import pretune
+from pretune.api import plans
+from pretune.bases.fakes import save_tiny
+from pretune.planning.plan import Fit
+from pretune.spec.task import parse_task
+from pretune.training.estimate.dry_run import Measured
+from pretune.training.estimate.records import own_records
+
+MB = 10**6
+
+
+@pytest.fixture
+def task(tmp_path):
+    save_tiny(tmp_path / "base", num_hidden_layers=1)
+    rows = "".join(f'{{"text": "row {n}", "label": "{"ab"[n % 2]}"}}\n' for n in range(40))
+    (tmp_path / "rows.jsonl").write_text(rows)
+    value = {
+        "base": str(tmp_path / "base"),
+        "data": {"train": "rows.jsonl"},
+        "template": {"system": "Which?", "user": "{text}", "target": "{label}"},
+        "labels": ["a", "b"],
+    }
+    return parse_task(value, name="t", folder=tmp_path)
+
+
+def planned(task, tmp_path, **options):
+    known = {"measure_base": False, "cache": tmp_path / "cache"}
+    return pretune.plan(task, pretune.PlanOptions(**(known | options)))
+
+
+def dry(monkeypatch, found):
+    def instead(work, *, device, limit):
+        dry.limit = limit
+        return found
+
+    monkeypatch.setattr(plans, "dry_run", instead)
+
+
+def measured(peak, fits=True):
+    return Measured(
+        fits=fits, peak=peak, idle=400 * MB, step_seconds=0.1, speed=1e11, bandwidth=1e10
+    )
+
+
+def test_twice_the_estimate_is_found_and_believed(task, tmp_path, monkeypatch):
+    reckoned = planned(task, tmp_path, dry_run=False).resources.estimate.memory.expected
+    dry(monkeypatch, measured(round(2 * reckoned)))
+    found = planned(task, tmp_path).resources
+    assert found.estimate.memory.expected == pytest.approx(2 * reckoned, rel=1e-6)
+    assert found.reckoned.memory.expected == pytest.approx(reckoned)
+    assert "the dry run took 2.00 times the estimate" in found.surprise
+    assert len(own_records(tmp_path / "cache")) == 1
+    later = planned(task, tmp_path, dry_run=False).resources
+    assert later.estimate.memory.expected == pytest.approx(reckoned * 2 ** (1 / 3))  # 1 of 1 + 2
+
+
+def test_a_dry_run_that_ended_at_its_limit(task, tmp_path, monkeypatch):
+    dry(monkeypatch, measured(900 * MB, fits=False))
+    plan = planned(task, tmp_path, memory=1000 * MB)
+    assert dry.limit == 950 * MB
+    assert plan.resources.fit is Fit.TOO_LARGE
+    assert not plan.possible
+    assert "the dry run ended at its limit, 0.90 GB" in plan.resources.surprise
+    assert plan.resources.way_out is not None
+    assert own_records(tmp_path / "cache") == ()
+
+
+def test_what_fits_needs_no_way_out(task, tmp_path):
+    found = planned(task, tmp_path, dry_run=False, memory=8000 * MB).resources
+    assert (found.fit, found.way_out) == (Fit.FITS, None)
+
+
+def test_processes_share_a_processors_memory(task, tmp_path):
+    one, two = (
+        planned(task, tmp_path, dry_run=False, memory=8000 * MB, devices=n).resources.room
+        for n in (1, 2)
+    )
+    assert two == pytest.approx(one - 3800 * MB)  # half of 95 % of it

@@ -1,0 +1,111 @@
+"""What an operator reads: where it went wrong, never what was asked; and counts by task."""
+
+import json
+import logging
+import subprocess
+
+import pytest
+
+from pretune.serving.catalogue import Catalogue
+from serving.conftest import KEY, inside_of, serve_in_memory
+from serving.test_server import QUESTION, events
+
+CHAT = "/v1/chat/completions"
+SECRET = "my card number is 4711"
+
+
+def chat(inside, model="free", text=SECRET, **body):
+    messages = [{"role": "user", "content": text}]
+    return inside.post(CHAT, json={"model": model, "messages": messages, **body})
+
+
+def test_a_fault_that_nobody_foresaw_is_logged_without_its_words(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    with inside_of(tmp_path) as inside:
+        with monkeypatch.context() as patch:
+
+            def broken(_self, _task, body):
+                raise ValueError(f"what is {body.messages[0].text}?")
+
+            patch.setattr(Catalogue, "chat", broken)
+            failed = chat(inside)
+        assert failed.status_code == 500
+        assert failed.json()["error"]["type"] == "server_error"
+        assert SECRET not in failed.text
+        assert chat(inside).status_code == 200
+    told = [one for one in caplog.records if one.name == "pretune.serving"]
+    assert len(told) == 1
+    assert told[0].getMessage().startswith("ValueError at test_logs_and_counts.py:")
+    assert "app.py:" in told[0].getMessage()
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"stream": True, "logprobs": True, "n": 2},
+        {"stop": [SECRET]},
+        {"model": SECRET},
+        {SECRET: 1},
+        {"max_tokens": 10**6},
+        {"timeout": 1e-6},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": SECRET}}}},
+        {"structured_outputs": {"regex": f"({SECRET}"}},
+        {"messages": [{"role": SECRET, "content": SECRET}]},
+    ],
+    ids=lambda body: json.dumps(body)[:40],
+)
+def test_nothing_that_is_asked_reaches_a_log(inside, caplog, capfd, body):
+    caplog.set_level(logging.DEBUG, "pretune")
+    caplog.set_level(logging.DEBUG, "uvicorn")
+    asked = {"model": "free", "messages": [{"role": "user", "content": SECRET}], **body}
+    inside.post(CHAT, json=asked)
+    assert SECRET not in caplog.text
+    assert SECRET not in "".join(capfd.readouterr())
+
+
+def test_counts_of_the_queue_the_cache_and_loads_are_by_task(tmp_path):
+    with inside_of(tmp_path, slots=1) as inside:
+        for model in ("free", "free", "labels", "free", "base"):
+            assert chat(inside, model).status_code == 200
+        chat(inside, "base", stream=True, n=2, max_tokens=3)
+        text = inside.get("/metrics").text
+    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+    def value(name: str, task: str, more: str = "") -> float:
+        return float(found[f'{name}{{{more}task="{task}",version=""}}'])
+
+    counts = {task: value("pretune_queue_seconds_count", task) for task in ("free", "labels")}
+    assert counts == {"free": 3, "labels": 1}
+    assert value("pretune_queue_seconds_count", "base") == 3, "one for each answer"
+    assert 0 <= value("pretune_queue_seconds_sum", "free") < 60
+    # One slot: "labels" takes it from "free", which then has to come again.
+    assert value("pretune_adapter_waits_total", "free") == 2
+    assert value("pretune_adapter_waits_total", "labels") == 1
+    assert value("pretune_adapter_waits_total", "base") == 0
+    reused = {t: value("pretune_tokens_total", t, 'kind="reused",') for t in ("free", "labels")}
+    assert reused["free"] > 0, "it was asked the same again"
+    assert reused["labels"] == 0, "another adapter wrote what it has in common"
+
+
+def curl(url: str, *arguments: str) -> str:
+    command = ["curl", "--silent", "--show-error", "--no-buffer", "--max-time", "30", *arguments]
+    return subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
+
+
+def test_plain_curl_as_the_pages_show_it(tmp_path):
+    body = json.dumps({"model": "free", "messages": [QUESTION]})
+    sent = ["-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json"]
+    for running in serve_in_memory(tmp_path, keys=(KEY,)):
+        url = f"{running.url}{CHAT}"
+        assert json.loads(curl(url, "-d", body))["error"]["code"] == 401
+        assert "ok" in curl(f"{running.url}/health")
+        whole = json.loads(curl(url, *sent, "-d", body))
+        streamed = curl(url, *sent, "-d", json.dumps({**json.loads(body), "stream": True}))
+        *pieces, last = events(streamed)
+        said = [json.loads(one)["choices"][0]["delta"].get("content", "") for one in pieces]
+        assert last == "[DONE]"
+        assert "".join(said) == whole["choices"][0]["message"]["content"]
+        models = json.loads(curl(f"{running.url}/v1/models", *sent))["data"]
+        assert [one["id"] for one in models] == ["base", "free", "labels", "document"]
