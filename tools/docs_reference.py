@@ -91,6 +91,8 @@ def _method(name: str, config: type[MethodConfig]) -> Iterator[str]:
     rate = f"{config.learning_rate:g}"
     if config.trains_matrices:
         rate += f" up to a width of {VETTED_WIDTH}, in inverse proportion beyond"
+    if config.reach is not MethodConfig.reach:
+        rate += ", and less where scale x rank is more than 16"
     yield (
         f"Scopes: {scopes}. Where `train` gives none: learning rate {rate}; "
         f"{config.batch_size} rows in a step.\n"

@@ -134,7 +134,8 @@ class DoraConfig(MethodConfig):
 class BottleneckConfig(MethodConfig):
     """A small two-layer network beside or behind the FFN (Houlsby et al. 2019; PrAd-Adapter)."""
 
-    learning_rate: ClassVar[float] = 5e-3
+    learning_rate: ClassVar[float] = 2e-2
+    batch_size: ClassVar[int] = 8
 
     name: Literal["bottleneck"] = "bottleneck"
     rank: int = Field(32, ge=1, le=8192, description="width of the bottleneck")
