@@ -5,18 +5,23 @@ and start the study at will.
 
     python studies/augmentation.py --data ../shared/data --out runs/probe
     python studies/augmentation.py --table runs/probe
+    python studies/augmentation.py --data ../shared/data --varied
 """
 
 import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pretune.api import probe_augmentation
+from pretune.bases import load_renderer
 from pretune.cli.output import errors, quiet_libraries
 from pretune.cli.progress import Probing
 from pretune.core.files import write_atomic
-from pretune.spec.probing import parse_probe
+from pretune.data.augment.trials import TrialRows
+from pretune.data.dataset import prepare
+from pretune.spec.probing import ALL_AT_ONCE, parse_probe
 from pretune.spec.task import TaskSpec, parse_task
 
 STEPS = {100: 60, 500: 100, 2000: 250}
@@ -61,15 +66,33 @@ def table(out: Path) -> str:
     for name in LONGEST:
         for path in (out / name / f"rows-{rows}" / "report.json" for rows in STEPS):
             for one in json.loads(path.read_text("utf-8"))["effects"] if path.exists() else ():
-                main = one["differences"][0]
-                delta = main["delta"]
-                lines.append(
-                    f"| {name} | {one['rows']:,} | {one['operators']} | {sum(one['variants']):,} | "
-                    f"{main['first']:.3f} | {main['second']:.3f} | {delta['value']:+.3f} | "
-                    f"{delta['low']:+.3f} to {delta['high']:+.3f} | {main['p']:.3f} | "
-                    f"{one['impact']} |"
-                )
+                main, delta = one["differences"][0], one["differences"][0]["delta"]
+                operators = one["operators"].replace(ALL_AT_ONCE, "all at once")
+                cells = [name, f"{one['rows']:,}", operators, f"{sum(one['variants']):,}"]
+                figures = [f"{main['first']:.3f}", f"{main['second']:.3f}"]
+                figures += [
+                    f"{delta['value']:+.3f}",
+                    f"{delta['low']:+.3f} to {delta['high']:+.3f}",
+                ]
+                figures += [f"{main['p']:.3f}"]
+                cells += figures if any(one["variants"]) else [""] * len(figures)
+                lines.append(f"| {' | '.join([*cells, one['impact']])} |")
     return "\n".join(lines)
+
+
+def varied(data: Path) -> Iterator[str]:
+    """How many rows each operator varies, as Markdown; nothing is trained."""
+    yield f"| set | operators | {' | '.join(f'{rows:,} rows' for rows in STEPS)} |"
+    yield f"| --- | --- |{' ---: |' * len(STEPS)}"
+    spec = parse_probe({})
+    for name in LONGEST:
+        with TemporaryDirectory() as folder:
+            task = task_of(data, name, Path(folder))
+            trials = TrialRows(task, prepare(task, load_renderer()), Path(folder) / "rows", spec)
+            for operators in spec.operators:
+                files = [trials.variants(rows, 0, operators) for rows in STEPS]
+                counts = [len(file.read_bytes().splitlines()) if file else 0 for file in files]
+                yield f"| {name} | {operators} | {' | '.join(f'{n:,}' for n in counts)} |"
 
 
 def main() -> None:
@@ -82,7 +105,12 @@ def main() -> None:
     parser.add_argument("--held-rows", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--table", type=Path, help="print the results of this folder")
+    parser.add_argument("--varied", action="store_true", help="count varied rows, train nothing")
     options = parser.parse_args()
+    if options.varied:
+        for line in varied(options.data):
+            print(line, flush=True)
+        return
     if options.table:
         print(table(options.table))
         return

@@ -35,4 +35,4 @@ def test_a_base_that_writes_junk_gives_no_pair(tmp_path):
     )
     done = distil_documents(tmp_path / "in", tmp_path / "out", spec)
     assert done.pairs.rows == {"pairs": 0, "rejected": 2}
-    assert done.calls["answered"] == 2
+    assert done.bill.calls["answered"] == 2

@@ -1,6 +1,7 @@
 """Versions of tasks: what each operation does, refuses, and says."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_prefixes(tmp_path):
     twice = next(start for start in starts if starts.count(start) > 1)  # 20 digests, 16 digits
     with pytest.raises(SpecError, match=f'"{twice}" begins several versions: .*give more of it'):
         registry.find(state, twice)
-    for wrong in ("", "xyz", "../../etc", first.digest + "0"):
+    for wrong in ("", "xyz", "../../etc", first.digest + "0", first.digest[20:40]):
         with pytest.raises(
             UnknownName, match=f'unknown version "{wrong[:64]}".*{first.digest[:12]}'
         ):
@@ -314,3 +315,39 @@ def test_a_writer_that_waits_too_long_says_so(tmp_path, monkeypatch):
         pytest.raises(BusyError, match="another process is changing the registry"),
     ):
         Registry(Path(registry.files.root)).promote("desk", first.digest)
+
+
+def test_a_source_that_changes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch):
+    registry, _ = filled(tmp_path)
+    new = make(tmp_path, "desk", 9)
+
+    def copied(source, target, real=shutil.copyfile):
+        real(source, target)
+        if Path(target).name == WEIGHTS:
+            Path(target).write_bytes(b"half of an")
+
+    monkeypatch.setattr(shutil, "copyfile", copied)
+    with pytest.raises(AdapterError, match="changed while it was copied; add the run again"):
+        registry.add(new.version, new.folder)
+    assert new.version.adapter not in registry.files.adapter_names()
+    assert new.digest not in registry.files.version_names()
+    assert not list(registry.files.leftovers())
+
+
+def test_what_lies_under_anothers_name_is_damaged(tmp_path):
+    """Whole files, each in the other's place."""
+    registry, (first, second, _) = filled(tmp_path)
+    files = registry.files
+    records = [files.version_file(one.digest) for one in (first, second)]
+    kept = records[0].read_bytes()
+    records[0].write_bytes(records[1].read_bytes())
+    with pytest.raises(StorageError, match="is damaged; add its run again"):
+        registry.promote("desk", first.digest)
+    records[0].write_bytes(kept)
+    folders = [registry.adapter_folder(one.version) for one in (first, second)]
+    shutil.rmtree(folders[0])
+    shutil.copytree(folders[1], folders[0])
+    with pytest.raises(AdapterError, match="is damaged; add its run again"):
+        registry.promote("desk", first.digest)
+    registry.add(first.version, first.folder)
+    assert registry.promote("desk", first.digest).current == first.digest

@@ -42,6 +42,7 @@ def telling_new_key(key: Path | None) -> Iterator[None]:
                 "rows: without them there is no way back",
                 style="yellow",
                 markup=False,
+                soft_wrap=True,  # a path that is broken into lines cannot be copied
             )
 
 
