@@ -244,3 +244,15 @@ def test_in_16_bits_adapters_are_cast_once_and_mean_the_same(name):
     assert_close(found, expected[-1], rtol=0, atol=0.05)
     plain = reference.prefill(request_of(base, None), DynamicCache(config=base.model.config))
     assert float((found - plain[-1]).abs().max()) > 0.2, "the adapter makes no difference"
+
+
+def test_after_a_step_that_failed_nothing_is_taken_up_again(base):
+    probe = Probe(base)
+    expected = probe.finish(asked(base, "x"))["x"]
+    assert probe.stats().blocks_kept > 0
+    probe.submit(asked(base, "y"))
+    assert probe.abort() == ["y"]
+    assert (probe.stats().blocks_kept, probe.stats().blocks_held) == (0, 0)
+    again = probe.finish(asked(base, "x"))["x"]
+    assert again == expected
+    assert probe.stats().reused_tokens == 0
