@@ -12,7 +12,6 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from pretune.core.files import write_atomic
 from pretune.data.dataset import prepare
 from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.spec.task import TaskSpec, parse_task
+from pretune.training.history import StopReason
 from pretune.training.loop import Start
 
 STEPS = 120
@@ -141,12 +141,12 @@ def run(data: Path, name: str, who: str, out: Path) -> None:
     workbench = Workbench.open(task.base)
     rows = prepare(task, workbench.base.renderer)
     folder = home / _slug(who)
-    began = time.perf_counter()
     trained = workbench.train(task, folder, data=rows, start=Start.RESUME)
-    seconds = time.perf_counter() - began
+    if trained.result.reason is StopReason.INTERRUPTED:
+        raise SystemExit(f"{name}, {who}: interrupted; the same command goes on with it")
     found = workbench.evaluate(task, rows.test, trained.adapter)
     save_evaluation(found, trained.folder.evaluation)
-    record = {"who": who, "train_s": seconds, "rows": len(rows.train), **trained.record()}
+    record = {"who": who, "rows": len(rows.train), **trained.record()}
     write_atomic(folder / "result.json", json.dumps(record, indent=1) + "\n")
 
 
@@ -179,7 +179,7 @@ def table(out: Path) -> str:
             lines.append(
                 f"| {who} | {one.value:.3f} | {one.low:.3f} to {one.high:.3f} | "
                 f"{found['macro_f1'].value:.3f} | {record['validation']['accuracy']:.3f} "
-                f"{compared}| {record['train_s']:.0f} |"
+                f"{compared}| {record['seconds']:.0f} |"
             )
         lines.append("")
     return "\n".join(lines)
