@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from docs_reference import plain, table
+from docs_reference import sections
 from pretune.spec.distil import CheckSpec, ChunkSpec, DistilSpec, LimitSpec
 from pretune.spec.masking import MaskSpec
 from pretune.spec.teacher import BudgetSpec, EndpointSpec, PriceSpec, TeacherSpec
@@ -32,7 +32,4 @@ SECTIONS = (
 
 def page() -> str:
     """The whole page as Markdown."""
-    parts = [HEAD]
-    for title, model in SECTIONS:
-        parts += [f"## {title}\n", f"{plain(model.__doc__)}\n", table(model)]
-    return "\n".join(parts)
+    return sections(HEAD, SECTIONS)

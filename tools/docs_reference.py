@@ -6,7 +6,7 @@ Run it after a change to ``src/pretune/spec``: ``python tools/docs_reference.py`
 import datetime
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -108,6 +108,14 @@ def _reasons(config: type[MethodConfig]) -> dict[str, list[Scope]]:
     for scope, reason in config.refused_scopes.items():
         reasons.setdefault(reason, []).append(scope)
     return reasons
+
+
+def sections(head: str, parts: Iterable[tuple[str, type[BaseModel]]]) -> str:
+    """A page: ``head``, then each model's docstring and keys under its title."""
+    found = [head]
+    for title, model in parts:
+        found += _section(title, model)
+    return "\n".join(found)
 
 
 def table(model: type[BaseModel]) -> str:

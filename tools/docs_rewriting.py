@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from docs_reference import plain, table
+from docs_reference import sections
 from pretune.spec.masking import MaskSpec
 from pretune.spec.rewriting import RewriteSpec, TranslatorSpec, VariantCheckSpec
 
@@ -27,7 +27,4 @@ SECTIONS = (
 
 def page() -> str:
     """The whole page as Markdown."""
-    parts = [HEAD]
-    for title, model in SECTIONS:
-        parts += [f"## {title}\n", f"{plain(model.__doc__)}\n", table(model)]
-    return "\n".join(parts)
+    return sections(HEAD, SECTIONS)

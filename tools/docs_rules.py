@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from docs_reference import plain, table
+from docs_reference import sections
 from pretune.spec.rules import (
     ComputeSpec,
     DateSpec,
@@ -42,7 +42,4 @@ SECTIONS = (
 
 def page() -> str:
     """The whole page as Markdown."""
-    parts = [HEAD]
-    for title, model in SECTIONS:
-        parts += [f"## {title}\n", f"{plain(model.__doc__)}\n", table(model)]
-    return "\n".join(parts)
+    return sections(HEAD, SECTIONS)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from api.test_translators import save_marian
 from pretune import compare_runs, parse_probe, parse_task, probe_augmentation
 from pretune.api import trials as module
 from pretune.bases.fakes import save_tiny
@@ -14,6 +15,7 @@ from pretune.core.origin import content_id
 from pretune.data.workshop import draft
 from pretune.data.workshop.lineage import read_lineage
 from pretune.evaluation.effects import Impact
+from pretune.spec.rewriting import parse_rewriting
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +93,30 @@ def test_with_and_without(task, tmp_path):
         json.dumps(found.to_dict())
     )
     assert "| 8 | entity | 0 |" in (tmp_path / "out/report.md").read_text("utf-8")
+
+
+def test_operators_that_ask_are_probed_too_and_who_is_asked_stays_the_same(task, tmp_path):
+    pair = {way: str(save_marian(tmp_path / way, n)) for n, way in enumerate(("forward", "back"))}
+
+    def probe(operators, **rewriting):
+        given = (
+            {"rewriting": parse_rewriting({"translators": pair} | rewriting)} if rewriting else {}
+        )
+        spec = parse_probe({"operators": operators, "rows": [8], "steps": 2} | given)
+        return probe_augmentation(task(), tmp_path / "out", spec)
+
+    probe(["typo"])
+    found = probe(["typo", "back_translation"], tries=1)  # added later
+    typo, asked = found.effects
+    assert typo.variants == (8,)
+    assert (asked.variants, asked.impact) == ((0,), Impact.NOTHING)  # it knows none of the words
+    (refused,) = (tmp_path / "out/rows").glob("*back_translation.rejected.jsonl")
+    assert len(read(refused)) == 8
+    with pytest.raises(BusyError, match='a probe with other "rewriting"'):
+        probe(["typo", "back_translation"], tries=2)
+    probe(["typo"])  # what was asked before is not forgotten
+    with pytest.raises(BusyError, match='a probe with other "rewriting"'):
+        probe(["typo", "back_translation"], tries=2)
 
 
 def test_the_statistics_are_those_of_compare(task, tmp_path):

@@ -1,12 +1,14 @@
 """Advice is held to its evidence: change a figure, and it changes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pretune.core.errors import StorageError
 from pretune.planning.adviser import Situation, advise
 from pretune.planning.evidence import Quality, own_runs, shipped_evidence
+from pretune.spec.methods import BottleneckConfig, LoraConfig
 
 MANY = Situation("classification", "tickets", rows=800, batch=32, width=256, tasks=30)
 EXTRACT = Situation("generation", "extract", rows=800, batch=32, width=256)
@@ -41,7 +43,9 @@ def test_ids_are_used_once():
 
 def test_the_method_follows_the_table():
     assert advice(MANY)["method"].value == "lora"
-    better = changed(sst2_prefix={"value": 0.75})
+    once = changed(sst2_prefix={"value": 0.75})
+    assert advice(MANY, once)["method"].value == "lora"  # a mean of two sets: 0.636
+    better = changed(sst2_prefix={"value": 0.75}, banking77_prefix={"value": 0.8})
     assert advice(MANY, better)["method"].value == "prefix_tuning"
     assert advice(MANY, better)["scope"].value == "prompt"
 
@@ -81,6 +85,29 @@ def test_more_rank_where_the_prompt_alone_is_worse():
     slower = changed(decode_all={"step_ms": 600})
     assert advice(many, slower)["scope"].value == "prompt"
     assert advice(many, slower)["method.rank"].value == "128"  # 108, to the next power of two
+
+
+def test_the_rank_is_the_least_that_is_level_on_the_same_sets():
+    # 8: (0.694 + 0.763) / 2 = 0.7285, printed 0.728; 32: (0.725 + 0.743) / 2 = 0.734.
+    assert advice(MANY)["method.rank"].value == "8"
+    assert "8: 0.728, 32: 0.734" in advice(MANY)["method.rank"].reason
+    better = changed(sst2_lora_32={"value": 0.80})
+    assert advice(MANY, better)["method.rank"].value == "32"
+    elsewhere = changed(bank_intent_prompt={"value": 0.99, "rank": 16})  # a set of its own
+    assert advice(MANY, elsewhere)["method.rank"].value == "8"
+
+
+def test_what_decode_costs_is_said_only_where_it_was_measured():
+    unknown = changed(decode_all=None)
+    assert advice(MANY, unknown)["scope"].reason.endswith("what decode costs was not measured")
+
+
+def test_the_rate_falls_with_the_reach_of_the_tasks_own_method():
+    far = replace(MANY, method=LoraConfig(rank=32, alpha=64))
+    assert advice(far)["train.learning_rate"].value == "0.00125"  # scale 2, 32 terms: a quarter
+    assert "reaches further" in advice(far)["train.learning_rate"].reason
+    other = replace(MANY, method=BottleneckConfig())  # not the advised one
+    assert advice(other)["train.learning_rate"].value == "0.005"
 
 
 def test_the_rate_is_the_best_measured_one_and_falls_with_the_width():

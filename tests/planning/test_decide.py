@@ -46,5 +46,12 @@ def test_a_metric_that_varies_more_needs_more_rows():
     assert found.needed == pytest.approx(plain.needed * (0.2 / 0.098) ** 2, rel=0.02)
 
 
+@pytest.mark.parametrize("text", ["accuracy >= 1.0", "accuracy <= 0"])
+def test_perfection_cannot_be_shown_by_any_number_of_rows(text):
+    found = decidable(goal(text), 1_000_000)
+    assert (found.passes_at, found.needed, found.missing) == (None, None, 0)
+    assert "no number of rows can show it" in found.reason
+
+
 def test_no_rows_at_all():
     assert decidable(goal("accuracy >= 0.5"), 0).passes_at is None

@@ -424,3 +424,32 @@ def test_what_is_damaged_or_of_another_base_leaves_the_others_served(desk, tmp_p
     desk.registry.files.task_file("desk").write_text("{")
     eventually(lambda: "desk" in problems())
     assert desk.text() == desk.expected(0)
+
+
+def test_the_registry_is_read_and_changed_by_one_thread(tmp_path, monkeypatch):
+    """A pool would grow by as many as happen to work at once, and look like a leak."""
+    monkeypatch.setattr(shelves, "POLL_SECONDS", 0.01)
+    with serve_desk(tmp_path) as desk:
+        seen, signature, promote = set(), desk.registry.signature, desk.registry.promote
+
+        def slow(call):
+            def slowly(*arguments, **options):
+                seen.add(threading.get_ident())
+                time.sleep(0.05)
+                return call(*arguments, **options)
+
+            return slowly
+
+        monkeypatch.setattr(desk.registry, "signature", slow(signature))
+        monkeypatch.setattr(desk.registry, "promote", slow(promote))
+        asks = [
+            threading.Thread(
+                target=desk.admin, args=("POST", "/desk/promote"), kwargs={"version": one.digest}
+            )
+            for one in desk.versions * 2
+        ]
+        for ask in asks:
+            ask.start()
+        for ask in asks:
+            ask.join()
+    assert len(seen) == 1

@@ -193,6 +193,8 @@ def _goal(
         found = decidable(goal, count, known, margin=margin)
         enough = found.passes_at is not None and not found.missing
         prospect = Prospect.DECIDABLE if enough else Prospect.TOO_FEW_ROWS
+        if found.needed is None:
+            prospect = Prospect.IMPOSSIBLE
         return GoalPlan(goal, prospect, found.reason, found, known)
     if percentile_of(goal.metric) is not None or goal.quantity.priced:
         virtual = task.method.virtual_tokens
@@ -214,13 +216,15 @@ def _situation(
 ) -> Situation:
     fits = set(METHODS)
     if resources.fit is Fit.TOO_LARGE:
-        fits -= {"full", task.method.name} if task.method.name != "lora" else {"full"}
+        # Of the others only LoRA is known to take less than full tuning: it stays to be advised.
+        fits -= {"full", task.method.name} - {"lora"}
     return Situation(
         task=task.kind.value,
         name=task.name,
         rows=len(data.train),
         batch=batch_size(task.method, task.train),
         width=base.anatomy.hidden,
+        method=task.method,
         tasks=options.tasks,
         latency=any(percentile_of(goal.metric) is not None for goal in task.goals),
         reachable=options.reachable,

@@ -10,7 +10,7 @@ from typing import Any
 from pretune.api.augment import augment_rows
 from pretune.api.trials import WITHOUT, Outcome, Trial, Trials
 from pretune.api.workbench import Workbench
-from pretune.core.digest import SHORT
+from pretune.core.digest import SHORT, of_json
 from pretune.core.errors import BusyError, DataError
 from pretune.core.files import folder_lock, write_atomic
 from pretune.core.protocols import EventSink
@@ -121,6 +121,9 @@ def _identity(task: TaskSpec, workbench: Workbench, rows: str, spec: ProbeSpec) 
         "base": workbench.base.digest[:SHORT],
         "rows of the task": rows[:SHORT],
         "names": None if spec.names is None else file_digests([spec.names]),
+        **(
+            {"rewriting": of_json(spec.rewriting.model_dump(mode="json"))} if spec.rewriting else {}
+        ),
         **spec.shared(),
     }
 
@@ -128,17 +131,20 @@ def _identity(task: TaskSpec, workbench: Workbench, rows: str, spec: ProbeSpec) 
 def _take(folder: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
     """Make ``folder`` this probe's, or refuse it."""
     path = folder / "probe.json"
+    before: dict[str, Any] = {}
     if overwrite:
         for name in ("rows", "runs"):
             shutil.rmtree(folder / name, ignore_errors=True)
     elif path.exists():
         before = json.loads(path.read_text("utf-8"))
-        if other := [name for name in identity if before.get(name) != identity[name]]:
+        # Operators that ask may be added later, and with them whom they ask.
+        known = {"rewriting": identity.get("rewriting"), **before}
+        if other := [name for name in identity if known.get(name) != identity[name]]:
             raise BusyError(
                 f'"{folder}" holds a probe with other "{other[0]}"; go on with that, '
                 "name another folder with --out, or begin anew with --overwrite"
             )
-    write_atomic(path, json.dumps(identity, indent=1) + "\n")
+    write_atomic(path, json.dumps(before | identity, indent=1) + "\n")
 
 
 def _varied(

@@ -81,7 +81,6 @@ def compare_repeated(
     head = runs[0][0]
     firsts = [_pair(head, first) for first, _ in runs]
     seconds = [_pair(head, second) for _, second in runs]
-    _pair(head, head)
     return tuple(_difference(metric, firsts, seconds, seed) for metric in get_metrics(metrics))
 
 

@@ -20,7 +20,7 @@ from pretune.planning.evidence import (
     StepTime,
     of_kind,
 )
-from pretune.spec.methods import METHODS, VETTED_WIDTH
+from pretune.spec.methods import METHODS, VETTED_WIDTH, MethodConfig
 
 LEVEL = 0.03
 """Difference of a mean from which one way counts as better; half of a usual interval here."""
@@ -30,7 +30,8 @@ LEVEL = 0.03
 class Situation:
     """What advice depends on. ``tasks``: how many are to be served from one base; ``latency``: a
     goal speaks of one; ``reachable``: the base's weights can be read at all; ``fits``: methods
-    whose training fits (all, if unknown); ``fast_bf16``: the device multiplies in bf16."""
+    whose training fits (all, if unknown); ``fast_bf16``: the device multiplies in bf16;
+    ``method``: the task's own."""
 
     task: str
     name: str
@@ -42,6 +43,12 @@ class Situation:
     reachable: bool = True
     fits: frozenset[str] = frozenset(METHODS)
     fast_bf16: bool = False
+    method: MethodConfig | None = None
+
+    def config(self, name: str) -> MethodConfig:
+        """The task's own configuration of the method ``name``, or its defaults."""
+        own = self.method
+        return own if own is not None and getattr(own, "name", "") == name else METHODS[name]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +151,10 @@ def _scope(situation: Situation, figures: Sequence[Figure], method: str) -> Advi
         return Advice("scope", "prompt", f'method "{method}": {refused[Scope.ALL]}', ())
     gaps = _gaps(situation, figures, method)
     steps = {one.scope: one for one in of_kind(figures, Decode)}
-    ratio = steps["all"].step_ms / steps["prompt"].step_ms if len(steps) == 3 else 1.0
+    known = {"all", "prompt"} <= steps.keys()
+    ratio = steps["all"].step_ms / steps["prompt"].step_ms if known else 1.0
     costs = f"decode with all tokens took {ratio:.2f} times that with the prompt alone"
+    costs = costs if known else "what decode costs was not measured"
     evidence = (*(one for _, *pair in gaps for one in pair), *steps.values())
     if not gaps:
         return Advice(
@@ -180,10 +189,25 @@ def _rank(
         )
     if not measured:
         return None
-    best = max(measured, key=lambda one: one.value - (one.untuned or 0.0))
-    ranks = sorted({one.rank for one in measured if one.rank})
-    why = f"the best of what was measured on such tasks (rank {', '.join(map(str, ranks))})"
-    return Advice("method.rank", str(best.rank), why, tuple(measured))
+    compared = _compared_ranks([one for one in measured if one.scope == scope.value]) or measured
+    means = {
+        rank: mean(one.value for one in compared if one.rank == rank)
+        for rank in sorted({one.rank for one in compared if one.rank})
+    }
+    # More rank costs memory and time: the least that is level with the best.
+    rank = next(rank for rank in means if means[rank] >= max(means.values()) - LEVEL)
+    listed = ", ".join(f"{rank}: {value:.3f}" for rank, value in means.items())
+    why = (
+        f"the least rank that is level with the best of those measured on the same sets ({listed})"
+    )
+    return Advice("method.rank", str(rank), why, tuple(compared))
+
+
+def _compared_ranks(measured: Sequence[Quality]) -> list[Quality]:
+    """Those of sets on which the most ranks were tried: others would compare sets, not ranks."""
+    tried = {one.set: {o.rank for o in measured if o.set == one.set} for one in measured}
+    most = max(map(len, tried.values()), default=0)
+    return [one for one in measured if len(tried[one.set]) == most]
 
 
 def _rate(situation: Situation, figures: Sequence[Figure], method: str) -> Advice | None:
@@ -191,13 +215,15 @@ def _rate(situation: Situation, figures: Sequence[Figure], method: str) -> Advic
     if not rates:
         return None
     best = max(rates, key=lambda one: one.value)
-    factor, evidence = 1.0, tuple(rates)
-    if METHODS[method].trains_matrices and situation.width > VETTED_WIDTH:
-        rules = [one for one in of_kind(figures, Published) if one.about == "rate"]
-        factor, evidence = VETTED_WIDTH / situation.width, (*rates, *rules)
+    config, evidence = situation.config(method), tuple(rates)
+    # As the default rate falls: with the base's width, and with how far the method reaches.
+    factor = config.rate_at(situation.width) / config.learning_rate
     why = f"the best of {len(rates)} rates on a base of width {VETTED_WIDTH}"
     if factor < 1:
-        why += f", times {VETTED_WIDTH} / {situation.width} for this one's"
+        rules = [one for one in of_kind(figures, Published) if one.about == "rate"]
+        evidence = (*rates, *rules)
+        why += f", times {factor:.3g} for a base of width {situation.width}"
+        why += " and a product that reaches further" if config.reach > 1 else ""
     return Advice("train.learning_rate", f"{best.rate * factor:.3g}", why, evidence)
 
 

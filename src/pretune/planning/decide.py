@@ -27,7 +27,7 @@ class Decidable:
 
     ``passes_at`` is the value nearest to the threshold that passes, ``fails_at`` the nearest that
     fails; ``None``: no value does. ``needed`` rows decide a value ``margin`` beyond the threshold,
-    of which ``missing`` are not there.
+    of which ``missing`` are not there; ``None``: no number of rows does, as nothing lies beyond.
     """
 
     goal: Goal
@@ -35,16 +35,21 @@ class Decidable:
     passes_at: float | None
     fails_at: float | None
     margin: float
-    needed: int
+    needed: int | None
 
     @property
     def missing(self) -> int:
         """Rows to be added."""
-        return max(0, self.needed - self.rows)
+        return 0 if self.needed is None else max(0, self.needed - self.rows)
 
     @property
     def reason(self) -> str:
         """In a sentence or two."""
+        if self.needed is None:
+            return (
+                "no number of rows can show it: even a perfect result has an interval that ends "
+                "short of the threshold; set one that leaves room"
+            )
         side = "up" if self.goal.rises else "down"
         if self.passes_at is None:
             lead = f"no value can pass with {self.rows:,} rows"
@@ -97,9 +102,9 @@ def _nearest(goal: Goal, rows: int, wider: float, *, passes: bool) -> float | No
     return None
 
 
-def _needed(target: float, margin: float, wider: float) -> int:
+def _needed(target: float, margin: float, wider: float) -> int | None:
     if not margin:
-        return math.ceil(3 / 1e-3)
+        return None
     share = math.ceil(wider * target * (1 - target) * (_Z / margin) ** 2)
     return max(share, math.ceil(3 / (2 * margin)), 1)
 

@@ -45,9 +45,7 @@ class Floor:
         text = f"the products alone take {self.milliseconds:.3g} ms, {where} the goal"
         if self.busy is not None:
             text += f"; the load takes {self.busy:.0%} of the machine's products"
-        return (
-            text if self.possible else f"{text}; a smaller base, a shorter prompt, another device"
-        )
+        return text if self.possible else f"{text}; {_WAYS}"
 
 
 def floor_of(

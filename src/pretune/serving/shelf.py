@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import NamedTuple, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from pretune.core.digest import SHORT
@@ -15,6 +16,8 @@ from pretune.registry import Registry, TaskState, Version
 from pretune.registry.pins import Pin
 from pretune.serving.catalogue import Catalogue, Rollout, ServedTask
 from pretune.serving.meter import Meter
+
+T = TypeVar("T")
 
 POLL_SECONDS = 1.0
 """How soon a change by another process is seen."""
@@ -62,6 +65,8 @@ class Shelf:
         self._unloaded: set[str] = set()
         self._signature: object = None
         self._turn = asyncio.Lock()
+        # One thread of its own: the loop's pool would grow by as many as happen to work at once.
+        self._files = ThreadPoolExecutor(1, "pretune-registry")
         with registry.locked():
             self._pin = Pin(registry.files.pins)
 
@@ -167,6 +172,10 @@ class Shelf:
             self._used[digest] = found
         return found
 
+    async def apart(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns, which reads or writes files; one at a time, beside the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
     async def refresh(self, holder: Holder) -> None:
         """Bring the catalogue up to what the registry says.
 
@@ -174,7 +183,7 @@ class Shelf:
             StorageError: the registry cannot be read; the catalogue stays.
         """
         async with self._turn:
-            read = await asyncio.to_thread(self.read)
+            read = await self.apart(self.read)
             catalogue = holder.catalogue = self.arrange(read, holder.catalogue)
             holder.meter.keep({(task.name, task.short) for task in catalogue.versions})
 
@@ -184,7 +193,7 @@ class Shelf:
             await asyncio.sleep(POLL_SECONDS)
             with contextlib.suppress(PretuneError):  # it may be readable again in a second
                 async with self._turn:
-                    different = await asyncio.to_thread(self._changed)
+                    different = await self.apart(self._changed)
                 if different:
                     await self.refresh(holder)
 
@@ -199,7 +208,8 @@ class Shelf:
         return {ref.key for ref in self._used.valuerefs() if ref() is not None}
 
     def close(self) -> None:
-        """Let go of every version."""
+        """Let go of every version, when what is under way is done."""
+        self._files.shutdown(cancel_futures=True)
         self._pin.release()
 
 
@@ -225,5 +235,5 @@ async def changed(shelf: Shelf, holder: Holder, change: Callable[[], object]) ->
     Raises:
         PretuneError: it was refused.
     """
-    await asyncio.to_thread(change)
+    await shelf.apart(change)
     await shelf.refresh(holder)
