@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from pretune.api.local_teacher import LocalTeacher, teacher_of
+from pretune.api.local_teacher import LocalTeacher, Said, teacher_of
 from pretune.bases import load_renderer
 from pretune.core.errors import SpecError
 from pretune.core.origin import RowKind, made
@@ -68,6 +69,7 @@ def label_rows(
     with teacher_of(task) as teacher:
         settings = {"teacher": teacher.name, "labels": labels, "to": column, "least": least}
         step = Step("label", _recipe(teacher), settings, inputs)
+        labelling = _Labelling(teacher, labels, column, least, step.stamp)
 
         def work(draft: Draft) -> None:
             unread = Unread()
@@ -75,7 +77,7 @@ def label_rows(
             number = 0
             for number, some in enumerate(_units(rows), 1):
                 if number > draft.units:
-                    ask(draft, some)
+                    labelling.answer(draft, some)
                     _end(draft)
                 if progress is not None:
                     progress(len(some))
@@ -84,35 +86,51 @@ def label_rows(
                     draft.count(f"left out: {reason}", count)
                 draft.end_unit()
 
-        def ask(draft: Draft, rows: Sequence[Tracked]) -> None:
-            found: list[Tracked] = []
-            prompts: list[TokenExample] = []
-            for one in rows:
-                if plain(one.row.fields.get(column)).strip():
-                    draft.count("left out: has an answer")
-                    continue
-                prompt = teacher.prompt(one.row)
-                if isinstance(prompt, Rejected):
-                    draft.count(f"left out: {prompt.reason}")
-                    continue
-                found.append(one)
-                prompts.append(prompt)
-            if not found:
-                return
-            if labels:
-                said = teacher.labelled(prompts, labels)
-            else:
-                said = teacher.written([one.row for one in found], prompts)
-            for one, (answer, confidence) in zip(found, said, strict=True):
-                if not answer or confidence < least:
-                    draft.count(f"left out: {'not sure enough' if answer else 'no answer'}")
-                    continue
-                fields = {**one.row.fields, column: answer, CONFIDENCE: round(confidence, 6)}
-                row = made(fields, RowKind.SYNTHETIC, "label", step.stamp, one.origin)
-                draft.write("rows", row)
-                draft.count("answered")
-
         return write_rows(step, {"rows": Path(out)}, work, overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class _Labelling:
+    """Rows that a teacher answers: who, among which labels, into which column, how sure."""
+
+    teacher: LocalTeacher
+    labels: Sequence[str]
+    column: str
+    least: float
+    stamp: str
+
+    def answer(self, draft: Draft, rows: Sequence[Tracked]) -> None:
+        """Write those of ``rows`` that have no answer with the teacher's; count all others."""
+        found: list[Tracked] = []
+        prompts: list[TokenExample] = []
+        for one in rows:
+            if plain(one.row.fields.get(self.column)).strip():
+                draft.count("left out: has an answer")
+                continue
+            prompt = self.teacher.prompt(one.row)
+            if isinstance(prompt, Rejected):
+                draft.count(f"left out: {prompt.reason}")
+                continue
+            found.append(one)
+            prompts.append(prompt)
+        for one, said in zip(found, self._said(found, prompts), strict=True):
+            self._write(draft, one, said)
+
+    def _said(self, rows: Sequence[Tracked], prompts: Sequence[TokenExample]) -> list[Said]:
+        if not prompts:
+            return []
+        if self.labels:
+            return self.teacher.labelled(prompts, self.labels)
+        return self.teacher.written([one.row for one in rows], prompts)
+
+    def _write(self, draft: Draft, one: Tracked, said: Said) -> None:
+        if not said.answer or said.confidence < self.least:
+            draft.count(f"left out: {'not sure enough' if said.answer else 'no answer'}")
+            return
+        confidence = round(said.confidence, 6)
+        fields = {**one.row.fields, self.column: said.answer, CONFIDENCE: confidence}
+        draft.write("rows", made(fields, RowKind.SYNTHETIC, "label", self.stamp, one.origin))
+        draft.count("answered")
 
 
 def soften_rows(
