@@ -80,9 +80,3 @@ def load_model(folder: Path) -> Decoder:
         decoder = Decoder(Shape(**json.loads(stored.metadata()["shape"])))
     load(folder, decoder, {})
     return decoder
-
-
-def read_progress(folder: Path) -> Progress:
-    """The progress of a checkpoint alone."""
-    with safe_open(folder / FILE, framework="pt") as stored:
-        return Progress(**json.loads(stored.metadata()["progress"]))

@@ -6,7 +6,9 @@ Master weights are float32; the arithmetic runs in `Decoder.dtype`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -161,11 +163,13 @@ class Decoder(nn.Module):
             elif weight.ndim == 2:
                 nn.init.normal_(weight, std=self.shape.width**-0.5)
 
-    def hidden(self, tokens: Tensor, documents: Tensor) -> Tensor:
+    def hidden(
+        self, tokens: Tensor, documents: Tensor, through: Callable[..., Tensor] = Layer.forward
+    ) -> Tensor:
         """Last hidden states [batch, length, width] of packed tokens [batch, length].
 
         `documents` [batch, length] numbers the document of each token: a token sees the earlier
-        tokens of its own document and no other.
+        tokens of its own document and no other. `through` runs a layer.
         """
         length = tokens.shape[1]
         cos, sin = rope_tables(length, self.shape, tokens.device)
@@ -174,7 +178,7 @@ class Decoder(nn.Module):
         mask = torch.zeros(seen.shape, device=tokens.device).masked_fill(~seen, float("-inf"))
         x = F.embedding(tokens, self.model.embed_tokens.weight).to(self.dtype)
         for layer in self.model.layers:
-            x = layer(x, mask, cos.to(self.dtype), sin.to(self.dtype))
+            x = through(layer, x, mask, cos.to(self.dtype), sin.to(self.dtype))
         return self.model.norm(x)
 
     def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -187,10 +191,11 @@ class Decoder(nn.Module):
 class ChunkedLoss(torch.autograd.Function):
     """Weighted sum of cross-entropies; each chunk's gradient is made on the way forward.
 
-    The [tokens, vocab] logits never exist whole, and each chunk is used while it is in cache.
+    The [tokens, vocab] logits never exist whole; on a processor each chunk is used while it is in
+    cache, on a GPU a chunk is large enough to fill it.
     """
 
-    CHUNK = 512  # tokens
+    CHUNKS: ClassVar = {"cpu": 512, "cuda": 16384}  # tokens
 
     @staticmethod
     def forward(
@@ -204,8 +209,9 @@ class ChunkedLoss(torch.autograd.Function):
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_grad = torch.empty_like(hidden)
         table_grad = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
-        for start in range(0, hidden.shape[0], ChunkedLoss.CHUNK):
-            part = slice(start, start + ChunkedLoss.CHUNK)
+        chunk = ChunkedLoss.CHUNKS[hidden.device.type]
+        for start in range(0, hidden.shape[0], chunk):
+            part = slice(start, start + chunk)
             logits = hidden[part] @ table.t()
             losses, logits_grad = cross_entropy_with_grad(logits, targets[part], weights[part])
             loss += losses

@@ -5,7 +5,8 @@
 Stops and resumes anywhere: SIGTERM (or the end of the budget) writes a checkpoint, a new start
 with the same arguments goes on from it. On a GPU:
 
-    python tools/base/pretrain.py --device cuda --minutes 20 --rows 512 --long-rows 128
+    python tools/base/pretrain.py --device cuda --minutes 5 --rows 128 --length 512 \
+        --long-rows 32 --long-length 2048
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import json
 import math
 import signal
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -23,10 +27,11 @@ import numpy as np
 import torch
 from checkpoint import Progress
 from export import export
-from mixture import Batch, Mixture, pack
-from model import Decoder, Shape
+from mixture import LAST_MARKER, Batch, Mixture, pack
+from model import Decoder, Layer, Shape
 from muon import Muon
 from schedule import Plan
+from torch import Tensor
 from validation import Validation
 
 EMBEDDING_RATE = 3e-3
@@ -47,6 +52,14 @@ def build_optimisers(decoder: Decoder) -> dict[str, torch.optim.Optimizer]:
     return {"muon": Muon(hidden, lr=MUON_RATE, weight_decay=MUON_DECAY), "adamw": adamw}
 
 
+def compiled(decoder: Decoder, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """`decoder.hidden`, compiled: whole on a processor, where that is fastest; layer by layer on a
+    GPU, where equal layers are compiled once."""
+    if device.type == "cpu":
+        return torch.compile(decoder.hidden, dynamic=False)
+    return partial(decoder.hidden, through=torch.compile(Layer.forward, dynamic=False))
+
+
 class Trainer:
     """One run: the model, its optimisers, the data, and where it stands."""
 
@@ -60,13 +73,15 @@ class Trainer:
             kind: [group["lr"] for group in optimiser.param_groups]
             for kind, optimiser in self.optimisers.items()
         }
-        self.hidden = torch.compile(self.decoder.hidden, dynamic=False)
+        self.hidden = compiled(self.decoder, self.device)
         self.mixture = Mixture(args.tokens, args.mixture, args.seed)
         self.validation = Validation(args.valid)
         self.plan = Plan()
         self.progress = checkpoint.load(args.work, self.decoder, self.optimisers) or Progress()
         self.mixture.cursors.update(self.progress.cursors)
         self.mixture.seen.update(self.progress.seen)
+        self.reader = ThreadPoolExecutor(1)
+        self.next: Future[Batch] | None = None
         self.stopping = False
         self.log_file = (args.work / "log.jsonl").open("a", encoding="utf-8")
 
@@ -84,29 +99,65 @@ class Trainer:
         """Share of the budget that is used up."""
         return self.progress.seconds / (60 * self.args.minutes)
 
-    def to_device(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+    def to_device(self, batch: Batch) -> tuple[Tensor, ...]:
         """Tokens, targets, documents, weights on the device."""
         arrays = (batch.tokens, batch.targets, batch.documents, batch.weights)
-        return tuple(torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in arrays)
+        tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+        if self.device.type == "cuda":  # a copy from pinned memory does not wait for the device
+            return tuple(x.pin_memory().to(self.device, non_blocking=True) for x in tensors)
+        return tuple(tensors)
 
-    def step(self) -> float:
-        """One optimiser step; returns the weighted training loss in nats a token."""
-        args, done = self.args, self.done()
+    def shape(self, done: float) -> tuple[int, int]:
+        """Rows and length of a batch."""
+        args = self.args
         long = self.plan.is_long(done)
-        rows, length = (args.long_rows, args.long_length) if long else (args.rows, args.length)
-        windows = self.mixture.batch(self.plan.phase(done), self.progress.step, rows, length)
-        tokens, targets, documents, weights = self.to_device(pack(windows, args.answer_weight))
+        return (args.long_rows, args.long_length) if long else (args.rows, args.length)
+
+    def read(self, step: int) -> Batch:
+        """The batch of `step`; where the data stands is that after it."""
+        done = self.done()
+        rows, length = self.shape(done)
+        return pack(
+            self.mixture.batch(self.plan.phase(done), step, rows, length), self.args.answer_weight
+        )
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Backward of one batch; returns the weighted loss in nats a token."""
+        tokens, targets, documents, weights = self.to_device(batch)
         loss = self.decoder.loss(self.hidden(tokens, documents), targets, weights)
         loss.backward()
-        rate = self.plan.rate(done)
+        return loss.detach()
+
+    def warm_up(self) -> None:
+        """Compile for both shapes, before the clock starts."""
+        for done in (0.0, 1.0):
+            rows, length = self.shape(done)
+            began = time.monotonic()
+            self.gradients(pack(np.full((rows, length + 1), LAST_MARKER + 1), 1.0))
+            self.decoder.zero_grad(set_to_none=True)
+            spent = round(time.monotonic() - began, 1)
+            self.log(kind="compiled", rows=rows, length=length, seconds=spent)
+
+    def step(self) -> Tensor:
+        """One optimiser step, the next batch read meanwhile; returns the loss on the device."""
+        batch = (self.next or self.reader.submit(self.read, self.progress.step)).result()
+        self.remember_place()
+        self.next = self.reader.submit(self.read, self.progress.step + 1)
+        loss = self.gradients(batch)
+        rate = self.plan.rate(self.done())
         for kind, optimiser in self.optimisers.items():
             for group, base in zip(optimiser.param_groups, self.base_rates[kind], strict=True):
                 group["lr"] = base * rate
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.progress.step += 1
-        self.progress.tokens += rows * length
-        return float(loss.detach())
+        self.progress.tokens += batch.tokens.size
+        return loss
+
+    def remember_place(self) -> None:
+        """Where the data stands after the batch in hand."""
+        self.progress.cursors = dict(self.mixture.cursors)
+        self.progress.seen = dict(self.mixture.seen)
 
     def validate(self) -> None:
         """Log the validation loss of every held-out kind of text."""
@@ -116,11 +167,9 @@ class Trainer:
 
     def save(self) -> None:
         """Checkpoint, with the data position."""
-        self.progress.cursors = dict(self.mixture.cursors)
-        self.progress.seen = dict(self.mixture.seen)
         checkpoint.save(self.args.work, self.decoder, self.optimisers, self.progress)
 
-    def report(self, losses: list[float], seconds: float, tokens: int) -> None:
+    def report(self, loss: float, seconds: float, tokens: int) -> None:
         """Log the mean loss since the last report, the speed and the time left."""
         left = 60 * self.args.minutes - self.progress.seconds
         self.log(
@@ -128,7 +177,7 @@ class Trainer:
             step=self.progress.step,
             tokens=self.progress.tokens,
             minutes=round(self.progress.seconds / 60, 2),
-            loss=round(sum(losses) / len(losses), 4),
+            loss=round(loss, 4),
             rate=round(self.plan.rate(self.done()), 3),
             tokens_per_second=round(tokens / seconds),
             eta_minutes=round(left / 60, 1),
@@ -137,21 +186,24 @@ class Trainer:
     def run(self) -> None:
         """Train until the budget is used up or someone asks to stop."""
         args = self.args
-        losses: list[float] = []
+        losses: list[Tensor] = []
+        self.warm_up()
         last = time.monotonic()
         since_report = since_save = 0.0
         tokens_at_report = self.progress.tokens
         next_export = self.progress.seconds + 60
         while self.done() < 1.0 and not self.stopping:
             losses.append(self.step())
-            if not math.isfinite(losses[-1]):
+            reporting = self.progress.step % args.report_every == 0
+            loss = float(torch.stack(losses).mean()) if reporting else 0.0  # waits for the device
+            if not math.isfinite(loss):
                 raise SystemExit("the loss is not finite; the last checkpoint stands")
             now = time.monotonic()
             spent, last = now - last, now
             self.progress.seconds += spent
             since_report, since_save = since_report + spent, since_save + spent
-            if self.progress.step % args.report_every == 0:
-                self.report(losses, since_report, self.progress.tokens - tokens_at_report)
+            if reporting:
+                self.report(loss, since_report, self.progress.tokens - tokens_at_report)
                 losses, since_report, tokens_at_report = [], 0.0, self.progress.tokens
             if self.progress.step % args.validate_every == 0:
                 self.validate()
@@ -164,7 +216,24 @@ class Trainer:
         self.save()
         self.validate()
         export(self.decoder, args.out)
-        self.log(kind="end", step=self.progress.step, seen=self.mixture.seen, done=self.done())
+        self.log(
+            kind="end",
+            step=self.progress.step,
+            tokens=self.progress.tokens,
+            seconds=round(self.progress.seconds, 1),
+            seen=self.progress.seen,
+            done=self.done(),
+            machine=machine(self.device),
+            batch={"rows": args.rows, "length": args.length,
+                   "long_rows": args.long_rows, "long_length": args.long_length},
+        )  # fmt: skip
+
+
+def machine(device: torch.device) -> str:
+    """What the run was made on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads"
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python tools/base/report.py
 
-Measures every held-out source in full, at the length the model was trained on last.
+Measures the shipped weights on every held-out source in full, in windows of 1,024 tokens.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import checkpoint
 import pretrain
 import torch
-from export import write_json
+from export import load_exported, write_json
 from schedule import WARMUP, Plan
 from validation import Validation
 
@@ -66,10 +65,10 @@ def main() -> None:
     parser.add_argument("--notes", nargs="*", default=[], help="sentences to keep with the run")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    decoder = checkpoint.load_model(args.work / "checkpoint")
-    progress = checkpoint.read_progress(args.work / "checkpoint")
+    decoder = load_exported(args.out)
     lines = (args.work / "checkpoint" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     log = [json.loads(line) for line in lines]
+    end = log[-1]
     validation = Validation(args.work / "valid", LENGTH, EVERY_WINDOW)
     with torch.no_grad():
         final = validation.measure(decoder, torch.device("cpu"))
@@ -79,11 +78,13 @@ def main() -> None:
         {
             "parameters": sum(param.numel() for param in decoder.parameters()),
             "shape": asdict(decoder.shape),
-            "steps": progress.step,
-            "tokens_seen": progress.tokens,
-            "minutes": round(progress.seconds / 60, 1),
-            "tokens_per_second": round(progress.tokens / progress.seconds),
-            "tokens_seen_by_source": progress.seen,
+            "steps": end["step"],
+            "tokens_seen": end["tokens"],
+            "minutes": round(end["seconds"] / 60, 1),
+            "tokens_per_second": round(end["tokens"] / end["seconds"]),
+            "tokens_seen_by_source": end["seen"],
+            "machine": end["machine"],
+            "batch": end["batch"],
             "recipe": recipe(args),
             "notes": args.notes,
             "validation": {"window": LENGTH, "sources": final},
