@@ -1,0 +1,53 @@
+"""The working rows of a case: few labelled ones, documents without labels, and test rows.
+
+    python cases/rows.py risk DATA OUT
+
+Deterministic: the first rows of each split, as the data set has them.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a JSONL file."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """A JSONL file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def split(data: Path, name: str, part: str) -> Iterator[Row]:
+    """Rows of one split of a data set, in its order."""
+    return iter(read(data / name / f"{part}.jsonl"))
+
+
+def risk(data: Path, out: Path) -> None:
+    """Financial news: 400 sentences that people labelled, the other texts as documents."""
+    rows = list(split(data, "financial_phrasebank", "train"))
+    write(out / "labelled.jsonl", rows[:400])
+    write(out / "documents.jsonl", ({"text": row["text"]} for row in rows[400:]))
+    for part in ("validation", "test"):
+        write(out / f"{part}.jsonl", split(data, "financial_phrasebank", part))
+
+
+def routing(data: Path, out: Path) -> None:
+    """Messages of bank customers with their intent, log lines with the system that wrote them."""
+    limits = {"train": 1500, "validation": 300, "test": 999}
+    for part, limit in limits.items():
+        write(out / f"messages-{part}.jsonl", list(split(data, "banking77", part))[:limit])
+        lines = list(split(data, "loghub_template", part))[:limit]
+        kept = ({"text": row["input"], "label": row["system"]} for row in lines)
+        write(out / f"logs-{part}.jsonl", kept)
+
+
+if __name__ == "__main__":
+    {"risk": risk, "routing": routing}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,113 @@
+"""Walk a case from its goals to a promoted or a refused version, and tell what each step brought.
+
+    python cases/run.py risk --data DATA --out runs/cases
+
+Every step is a command of pretune, run in the case's own folder; its JSON is kept. A step that is
+done is not run again, so a case that was stopped goes on.
+"""
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from told import page
+
+HERE = Path(__file__).parent
+
+VERDICTS = (0, 10, 13)
+"""Exit codes of commands that ran: all well, a goal missed or a promotion refused, undecided."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a step: its command, seconds, exit code, JSON, and a paired comparison."""
+
+    name: str
+    command: str
+    seconds: float
+    code: int
+    told: Any
+    compared: Any = None
+
+
+def pretune(arguments: Iterable[str], folder: Path) -> tuple[int, Any, str]:
+    """Run a command with ``--json``; exit code, what it told, what it said on stderr."""
+    command = [sys.executable, "-m", "pretune", *arguments, "--json"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    told = json.loads(ran.stdout) if ran.stdout.strip() else None
+    return ran.returncode, told, ran.stderr
+
+
+def evaluation_of(arguments: list[str]) -> str:
+    """Folder of the evaluation that a ``train`` or ``eval`` writes."""
+    out = arguments[arguments.index("--out") + 1]
+    return f"{out}/evaluation" if arguments[0] == "train" else out
+
+
+def take(step: Mapping[str, str], folder: Path, version: str) -> Done:
+    """Run one step, and compare where it says with what."""
+    arguments = shlex.split(step["run"].replace("{version}", version))
+    began = time.monotonic()
+    code, told, said = pretune(arguments, folder)
+    if code not in VERDICTS:
+        raise SystemExit(f"{step['name']}: exit code {code}\n{said}")
+    seconds, compared = time.monotonic() - began, None
+    if "against" in step:
+        _, compared, _ = pretune(["compare", step["against"], evaluation_of(arguments)], folder)
+    command = shlex.join(["pretune", *arguments])
+    return Done(step["name"], command, round(seconds, 1), code, told, compared)
+
+
+def prepare(name: str, data: Path, folder: Path) -> None:
+    """The case's files beside the rows that it works on."""
+    shutil.copytree(HERE / name, folder, dirs_exist_ok=True)
+    rows = [sys.executable, str(HERE / "rows.py"), name, str(data), str(folder / "rows")]
+    subprocess.run(rows, check=True)
+
+
+def walk(name: str, data: Path, folder: Path) -> list[Done]:
+    """All steps of a case; each one's result is kept as it ends."""
+    case = yaml.safe_load((HERE / name / "case.yaml").read_text("utf-8"))
+    if not folder.exists():
+        prepare(name, data, folder)
+    taken, version = [], ""
+    for number, step in enumerate(case["steps"], 1):
+        kept = folder / "steps" / f"{number:02}.json"
+        if kept.exists():
+            done = Done(**json.loads(kept.read_text("utf-8")))
+        else:
+            print(f"{number}/{len(case['steps'])} {step['name']}", file=sys.stderr, flush=True)
+            done = take(step, folder, version)
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps(asdict(done), ensure_ascii=False, indent=1) + "\n", "utf-8")
+        taken.append(done)
+        if isinstance(done.told, dict):
+            version = done.told.get("version", version)
+    (folder / "case.md").write_text(page(case["title"], taken, folder), "utf-8")
+    return taken
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=["risk", "routing"])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/cases"))
+    args = parser.parse_args()
+    for name in args.cases:
+        folder = (args.out / name).resolve()
+        walk(name, args.data.resolve(), folder)
+        print((folder / "case.md").read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    main()
