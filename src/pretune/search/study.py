@@ -24,6 +24,8 @@ REDUCTION = 3
 
 _NAME = "tune"
 
+_HOPELESS = "hopeless"
+
 
 def need_optuna() -> None:
     """Raise MissingExtra where Optuna is not installed; keep it from printing where it is."""
@@ -127,7 +129,10 @@ class Asked:
         for place, value in enumerate(values, 1):
             if place not in known:
                 self._trial.report(value, place)
-        return self._trial.should_prune()
+        # Halving answers once for each measurement, and a kill may ask again.
+        if _HOPELESS not in self._trial.user_attrs and self._trial.should_prune():
+            self._trial.set_user_attr(_HOPELESS, True)
+        return _HOPELESS in self._trial.user_attrs
 
     def finished(self, value: float) -> None:
         """Tell its value."""
