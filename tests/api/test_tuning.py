@@ -21,6 +21,7 @@ from pretune.core.errors import (
     MissingExtra,
     SpecError,
     TrainingError,
+    UnknownName,
 )
 from pretune.core.files import folder_lock
 from pretune.core.origin import RowKind, made
@@ -309,7 +310,10 @@ def test_an_empty_space(task, tmp_path):
         pretune.tune(task, tmp_path / "out", none)
     one = parse_search({"methods": ["lora"], "scopes": ["prompt"], "ranks": [2], "rates": [1, 1]})
     with pytest.raises(SpecError, match="all that there is to choose"):
-        pretune.tune(task, tmp_path / "one", one)
+        pretune.tune(task, tmp_path / "out", one)  # what was refused holds no folder
+    unknown = task.model_copy(update={"goals": _goals("acuracy >= 0.5")})
+    with pytest.raises(UnknownName, match='did you mean "accuracy"'):
+        pretune.tune(unknown, tmp_path / "out", SMALL)
 
 
 def test_a_small_space_is_seen_and_the_search_ends(task, tmp_path):

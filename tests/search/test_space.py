@@ -9,7 +9,8 @@ from pretune.core.origin import RowKind
 from pretune.core.scope import Scope
 from pretune.planning.adviser import Advice
 from pretune.search.first import Similar, first_points
-from pretune.search.space import Beginning, Choose, Point, Shape, Space, shape_of
+from pretune.search.point import Beginning, Point, Shape, shape_of
+from pretune.search.space import Choose, Space
 from pretune.spec.dump import task_value
 from pretune.spec.methods import LoraConfig, PrefixTuningConfig
 from pretune.spec.search import SearchSpec, load_search, parse_search

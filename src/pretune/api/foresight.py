@@ -8,8 +8,9 @@ import torch
 from pretune.api.plans import IDLE, KEPT_FREE, PlanOptions, fastest_of, goal_plan, situation_of
 from pretune.core.protocols import Renderer
 from pretune.data.dataset import TaskData, option_ids
-from pretune.data.slices import slices_of
+from pretune.data.slices import Slices
 from pretune.planning.adviser import Advice, advise
+from pretune.planning.decide import MARGIN
 from pretune.planning.evidence import shipped_evidence
 from pretune.planning.plan import Fit, Prospect, Resources
 from pretune.planning.work import course_of, work_of
@@ -78,11 +79,13 @@ class Foresight:
             memory = resources.estimate.memory
             return f"does not fit: {memory.gb} expected, {self._room / 1e9:.2f} GB free"
         rows = self._data.test or self._data.validation
-        slices, base = slices_of(task), self._estimator.base(task.base)
+        base = self._estimator.base(task.base)
         for goal in task.goals:
             if goal.quantity is None:
                 continue
-            found = goal_plan(goal, task, rows, slices, {}, resources, base, self._fastest, 0.05)
+            found = goal_plan(
+                goal, task, rows, Slices({}), {}, resources, base, self._fastest, MARGIN
+            )
             if found.prospect is Prospect.IMPOSSIBLE:
                 return f'goal "{goal}" cannot be met: {found.reason}'
         return None

@@ -23,6 +23,7 @@ from pretune.data.dataset import TaskData, prepare
 from pretune.evaluation.evaluate import save_evaluation
 from pretune.evaluation.metrics import get_metrics
 from pretune.search.mixes import Mixes
+from pretune.search.point import Point
 from pretune.search.records import (
     Fate,
     Mark,
@@ -32,7 +33,7 @@ from pretune.search.records import (
     trial_folder,
     winner,
 )
-from pretune.search.space import Point, Space
+from pretune.search.space import Space
 from pretune.search.study import Asked, Study, one_at_a_time
 from pretune.spec.search import SearchSpec, parse_search
 from pretune.spec.task import TaskSpec, parse_task

@@ -27,7 +27,7 @@ from pretune.engine.forward import routing_of, target_logits
 from pretune.registry import Registry
 from pretune.registry.version import Version
 from pretune.search.first import Similar
-from pretune.search.space import Beginning, beginning_name
+from pretune.search.point import Beginning, beginning_name
 from pretune.spec.task import parse_task
 
 ROWS = 64

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from pretune.core.scope import Scope
 from pretune.planning.adviser import Advice
-from pretune.search.space import Point, Shape, Space, shape_of, size_key
+from pretune.search.point import Point, Shape, shape_of, size_key
+from pretune.search.space import Space
 from pretune.spec.methods import METHODS, MethodConfig
 from pretune.spec.task import TaskSpec
 

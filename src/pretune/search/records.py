@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from pretune.core.errors import StorageError
 from pretune.core.files import write_atomic
-from pretune.search.space import Point
+from pretune.search.point import Point
 from pretune.spec.model import Strict
 
 FILE_NAME = "trial.json"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pretune.core.errors import MissingExtra, StorageError
-from pretune.search.space import Choose, Point, Space
+from pretune.search.point import Point
+from pretune.search.space import Choose, Space
 
 if TYPE_CHECKING:
     import optuna
