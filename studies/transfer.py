@@ -1,6 +1,6 @@
 """Does it help to begin with another task's adapter? Each demo task, begun with each other one.
 
-    python studies/transfer.py --out runs/transfer [--rows 100 800] [--seed 0]
+    python studies/transfer.py --out runs/transfer [--rows 100 800] [--ends 5] [--seed 0]
 
 Six tasks are trained on all of their rows; then each is trained on a few of its rows, from the
 method's own start and from the adapter of each other task: the same rows, order, steps and rate.
@@ -31,7 +31,7 @@ from pretune.evaluation.evaluate import Evaluation, load_evaluation, save_evalua
 from pretune.spec.task import TaskSpec, load_task
 from pretune.training.loop import Start, train
 
-EPOCHS = {True: 2, False: 8}
+EPOCHS = {True: 2, False: 5}
 """Of all rows, and of few."""
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         for name, task in tasks.items()
     }
     for count in options.rows:
-        print(f"\n{count} rows, seed {options.seed}\n")
+        print(f"\n{count} rows, seed {options.seed}\n", flush=True)
         print("| task | begun with | similarity | cosine | from nothing | begun | difference | p |")
         print("| --- | --- | ---: | ---: | ---: | ---: | --- | ---: |")
         lines = [
@@ -78,12 +78,16 @@ def _compared(
     bare, found = loss_on(workbench, probe, None), []
     place = options.out / f"{count}.{options.seed}" / name
     fresh = _measured(workbench, task, data[name], rows, None, place / "nothing", options.seed)
-    for other, adapter in sources.items():
-        if other == name:
-            continue
+    alikes = {
+        other: similarity(workbench, probe, adapter, bare)
+        for other, adapter in sources.items()
+        if other != name
+    }
+    ranked = sorted(alikes, key=alikes.__getitem__, reverse=True)
+    for other in dict.fromkeys([*ranked[: options.ends], *ranked[-options.ends :]]):
+        adapter, alike = sources[other], alikes[other]
         begun = _measured(workbench, task, data[name], rows, adapter, place / other, options.seed)
         (one,) = compare(fresh.predictions, begun.predictions, [metric])
-        alike = similarity(workbench, probe, adapter, bare)
         cosine = _cosine(data[name].train, data[other].train)
         delta = one.delta
         print(
@@ -149,6 +153,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 800])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--ends", type=int, default=5, help="so many of the most and of the least similar tasks"
+    )
     options = parser.parse_args()
     (options.out).mkdir(parents=True, exist_ok=True)
     return options

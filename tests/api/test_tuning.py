@@ -130,14 +130,16 @@ def test_killed_and_resumed_is_uninterrupted(task, tmp_path, base):
 
 def test_a_torn_journal_is_mended(task, tmp_path):
     pretune.tune(task, tmp_path / "out", SMALL.model_copy(update={"trials": 1}))
+    whole = pretune.tune(task, tmp_path / "whole", SMALL)
     journal = tmp_path / "out/journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
-    # As if killed before the end of the trial was told, in the middle of a line.
-    journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:7])
+    # As if killed while the end of the trial was told, in the middle of the line.
+    (told_at,) = [place for place, line in enumerate(lines) if b'"values":[' in line]
+    journal.write_bytes(b"".join(lines[:told_at]) + lines[told_at][:7])
     heard = Heard()
     found = pretune.tune(task, tmp_path / "out", SMALL, sinks=[heard])
     assert heard.begun() == [(1, 0), (2, 0)]
-    assert [one.number for one in found.trials] == [0, 1, 2]
+    assert told(found.trials) == told(whole.trials)
 
 
 def test_losers_are_stopped_at_their_first_measurement(task, tmp_path, monkeypatch):
@@ -189,6 +191,12 @@ def test_a_latency_below_the_floor_is_said_before_training(task, tmp_path):
     assert 'goal "p99_latency_ms < 1e-05" cannot be met' in str(error.value)
     assert "products alone take" in str(error.value)
     assert heard.begun() == []
+
+
+def test_what_does_not_fit_is_said_before_training(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(foresight, "room_on", lambda device: 10**8)
+    with pytest.raises(GoalMissed, match=r"lora rank=2, prompt: does not fit: .* expected"):
+        pretune.tune(task, tmp_path / "out", SMALL)
 
 
 def test_a_budget_too_small_for_one_trial(task, tmp_path):
@@ -355,6 +363,16 @@ def test_shares_of_made_rows_are_chosen_and_nothing_held_out_is_learned(task, tm
     best = load_task(found.spec)
     again = pretune.train(best, tmp_path / "again")
     assert again.result.best.metrics == found.best.metrics
+    rows_of = {}
+    for one in found.trials:
+        if one.trained:
+            spec = load_task(tmp_path / f"out/trials/{one.number:04d}/task.yaml")
+            lines = spec.data.train[0].read_text().splitlines()
+            made_rows = sum("_origin" in json.loads(line) for line in lines)
+            rows_of[one.knobs["share of synthetic"]] = made_rows / len(lines)
+    assert rows_of.get("0", 0) == 0
+    assert rows_of.get("0.2", 0) <= 0.2
+    assert rows_of["1"] > 0.4
     held = [(tmp_path / f"out/rows/all/{split}.jsonl") for split in ("validation", "test")]
     for path in held:
         assert all("_origin" not in json.loads(line) for line in path.read_text().splitlines())

@@ -47,11 +47,11 @@ def test_every_point_is_a_task_that_says_it():
 
 
 def test_the_task_as_it_stands_is_a_point_and_stays_what_it_is():
-    own = {"method": {"name": "lora", "rank": 3, "alpha": 7}, "train": {"learning_rate": 0.09}}
+    own = {"method": {"name": "lora", "rank": 3, "alpha": 7}, "train": {"learning_rate": 0.0876543}}
     space = make_space(**own)
     point = space.own()
     assert space.values_of(point)["rank"] == 3
-    assert point.rate == pytest.approx(18.0)  # 0.09 over the vetted 0.005; the range was widened
+    assert point.rate == pytest.approx(17.53086)  # 0.0876543 over the vetted 0.005; the range was widened
     assert space.task_of(point) == space.task
     # Its own alpha goes with other ranks as well; other methods have their defaults.
     other = space.method_of(Point(Shape("lora", Scope.PROMPT, 8), 1.0))
