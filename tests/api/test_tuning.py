@@ -64,6 +64,8 @@ def test_the_best_is_a_task_file_that_trains_to_the_same_numbers(task, tmp_path)
     kept = json.loads((found.run / "run.json").read_text())
     assert kept["digest"] == again.adapter.digest  # the very weights
     assert found.test is not None
+    version, _ = pretune.register(found.run, tmp_path / "registry")
+    assert version.metrics["accuracy"] == found.test
     for name in ("report.md", "report.html", "report.json"):
         assert found.best.says in (tmp_path / "out" / name).read_text("utf-8")
     page = (tmp_path / "out/report.html").read_text("utf-8")
@@ -230,7 +232,7 @@ def test_time_that_runs_out_leaves_a_trial_to_go_on_with(task, tmp_path, monkeyp
     spec = parse_search({"minutes": 60, "methods": ["lora", "bottleneck"], "ranks": [2, 4]})
     found = pretune.tune(task, tmp_path / "out", spec, sinks=[Late()])
     assert (len(found.trials), found.unfinished) == (1, 1)
-    assert "1 trials are half trained" in (tmp_path / "out/report.md").read_text("utf-8")
+    assert "half trained: 1; " in (tmp_path / "out/report.md").read_text("utf-8")
     clock[0] = 0.0
     heard = Heard()
     again = spec.model_copy(update={"trials": 2})

@@ -51,7 +51,9 @@ def test_the_task_as_it_stands_is_a_point_and_stays_what_it_is():
     space = make_space(**own)
     point = space.own()
     assert space.values_of(point)["rank"] == 3
-    assert point.rate == pytest.approx(17.53086)  # 0.0876543 over the vetted 0.005; the range was widened
+    assert point.rate == pytest.approx(
+        17.53086
+    )  # 0.0876543 over the vetted 0.005; the range was widened
     assert space.task_of(point) == space.task
     # Its own alpha goes with other ranks as well; other methods have their defaults.
     other = space.method_of(Point(Shape("lora", Scope.PROMPT, 8), 1.0))
@@ -116,6 +118,14 @@ def test_known_points_come_first_each_once():
     ]
     assert len({name for name, _ in [(str(p), w) for p, w in points]}) == len(points)
     assert space.task_of(points[3][0]).begin_with == "x"
+
+
+def test_a_task_that_begins_with_an_adapter_may_begin_with_nothing_too():
+    space = make_space(begin_with="runs/cards")
+    own = space.own()
+    assert (own.begin, space.task_of(own)) == ("as the task says", space.task)
+    usual = space.usual(own.shape)
+    assert space.task_of(usual).begin_with is None
 
 
 def test_adapters_outside_the_space_are_no_beginnings():

@@ -176,7 +176,7 @@ class Trainer:
         task = self._search.task_of(point)
         # Of data files a task's digest has only the names, and those of all mixes are the same.
         spec = of_json([task.digest(), {str(kind): one for kind, one in point.shares.items()}])
-        blank = Trial.of(asked.number, point, asked.why, spec, Fate.FAILED, "")
+        blank = Trial.of(asked.number, point, asked.why, spec)
         if (refusal := self._search.foresight.refusal(task)) is not None:
             return blank.model_copy(update={"fate": Fate.REFUSED, "reason": refusal})
         if (same := self._known(spec)) is not None:

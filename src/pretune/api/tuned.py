@@ -13,7 +13,7 @@ from pretune.core.files import write_atomic
 from pretune.core.records import Prediction
 from pretune.data.dataset import prepare
 from pretune.evaluation.compare import Difference, compare
-from pretune.evaluation.evaluate import load_evaluation
+from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.evaluation.intervals import Interval
 from pretune.search.matters import what_mattered
 from pretune.search.records import Fate, Trial, load_trials, trial_folder, winner
@@ -104,7 +104,9 @@ def _on_test(
         rows = prepare(task, search.workbench.base.renderer).test
         if not rows:
             return None, None
-        measured.append(search.workbench.evaluate(task, rows, load_adapter(run.adapter())))
+        found = search.workbench.evaluate(task, rows, load_adapter(run.adapter()))
+        save_evaluation(found, run.evaluation)  # as every run has it: it may become a version
+        measured.append(found)
     test = measured[0].metrics[metric]
     if len(measured) < 2:
         return test, None

@@ -13,6 +13,9 @@ from pretune.spec.methods import METHODS, AnyMethod, MethodConfig
 NOTHING = "nothing"
 """What a training begins with that begins with no adapter."""
 
+OWN = "as the task says"
+"""The adapter that the task itself names under ``begin_with``."""
+
 
 class Shape(NamedTuple):
     """What decides memory, time and size: ``size`` is a rank or a length, ``None`` without one."""
@@ -29,7 +32,7 @@ class Shape(NamedTuple):
 @dataclass(frozen=True)
 class Point:
     """One configuration. ``rate`` is a factor of the method's vetted rate; ``shares`` limit kinds
-    of rows; ``begin`` names an adapter (``task@digest``) that fixes ``shape``."""
+    of rows; ``begin`` names an adapter (``task@digest``, or ``OWN``) that fixes ``shape``."""
 
     shape: Shape
     rate: float

@@ -55,16 +55,15 @@ class Trial(Strict):
     peak_memory_bytes: int = 0
 
     @classmethod
-    def of(cls, number: int, point: Point, why: str, spec: str, fate: Fate, reason: str) -> "Trial":
-        """A trial of which nothing was measured."""
+    def of(cls, number: int, point: Point, why: str, spec: str) -> "Trial":
+        """A trial of which nothing is known yet; it failed unless more comes of it."""
         return cls(
             number=number,
-            fate=fate,
+            fate=Fate.FAILED,
             why=why,
             says=str(point),
             knobs=point.knobs,
             spec=spec,
-            reason=reason,
         )
 
     @property

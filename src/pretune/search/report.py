@@ -81,8 +81,8 @@ class Outcome:
             found.append("the task as it stands is no point of this space, and was not trained")
         if self.unfinished:
             found.append(
-                f"{self.unfinished} trials are half trained; the same command with a larger budget "
-                "goes on with them"
+                f"half trained: {self.unfinished}; the same command with a larger budget goes on "
+                "with them"
             )
         return found + [f"not begun with {one}" for one in self.passed]
 

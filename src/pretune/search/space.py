@@ -10,6 +10,7 @@ from pretune.core.origin import RowKind
 from pretune.core.scope import Scope
 from pretune.search.point import (
     NOTHING,
+    OWN,
     Beginning,
     Point,
     Shape,
@@ -72,9 +73,10 @@ class Space:
         self._rates = self._rate_range(own)
         self._shares = {kind: _shares(spec, kind, share) for kind, share in (kinds or {}).items()}
         known = set(self.shapes())
-        self.beginnings = {
-            name: one for name, one in (beginnings or {}).items() if one.shape in known
-        }
+        given = dict(beginnings or {})
+        if task.begin_with is not None:
+            given = {OWN: Beginning(task.begin_with, task.method, task.scope), **given}
+        self.beginnings = {name: one for name, one in given.items() if one.shape in known}
         self._refuse_a_single_point()
 
     def _allowed(self, name: str, scopes: Sequence[Scope], refused: list[str]) -> list[Scope]:
@@ -186,9 +188,9 @@ class Space:
     def own(self) -> Point | None:
         """The task as it stands, all of its rows used; ``None`` where that is no point."""
         shares = {kind: options[-1] for kind, options in self._shares.items()}
-        begin = NOTHING
+        begin = NOTHING if self.task.begin_with is None else OWN
         point = Point(shape_of(self.task.method, self.task.scope), self._own_rate(), shares, begin)
-        return point if self.task.begin_with is None and self.values_of(point) is not None else None
+        return point if self.values_of(point) is not None else None
 
     def usual(self, shape: Shape) -> Point:
         """``shape`` at the vetted rate, all rows used."""
