@@ -29,6 +29,7 @@ from pretune.data.dataset import TaskData, prepare
 from pretune.evaluation.compare import compare
 from pretune.evaluation.evaluate import Evaluation, load_evaluation, save_evaluation
 from pretune.spec.task import TaskSpec, load_task
+from pretune.training.history import StopReason
 from pretune.training.loop import Start, train
 
 EPOCHS = {True: 2, False: 5}
@@ -39,7 +40,11 @@ def main() -> None:
     """Train, compare, print."""
     options = _options()
     folder = Path(str(files("pretune.cli").joinpath("demo_tasks")))
-    tasks = {path.stem: load_task(path) for path in sorted(folder.glob("*.yaml"))}
+    tasks = {
+        path.stem: load_task(path)
+        for path in sorted(folder.glob("*.yaml"))
+        if options.tasks is None or path.stem in options.tasks
+    }
     workbench = Workbench.open(next(iter(tasks.values())).base)
     data = {name: prepare(task, workbench.base.renderer) for name, task in tasks.items()}
     sources = {
@@ -132,9 +137,11 @@ def _trained(
     ) as tunable:
         if begin is not None:
             tunable.begin_with(begin)
-        adapter = train(tunable, rows, spec, folder / "training", start=Start.RESUME).adapter
-    save_adapter(adapter, folder / "adapter")
-    return adapter
+        result = train(tunable, rows, spec, folder / "training", start=Start.RESUME)
+    if result.reason is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt  # the same command goes on with it
+    save_adapter(result.adapter, folder / "adapter")
+    return result.adapter
 
 
 def _cosine(first: Sequence[TokenExample], second: Sequence[TokenExample]) -> float:
@@ -152,6 +159,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 800])
+    parser.add_argument("--tasks", nargs="+", help="of the demo's; default: all six")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--ends", type=int, default=5, help="so many of the most and of the least similar tasks"
