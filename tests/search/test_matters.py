@@ -6,7 +6,7 @@ import pytest
 
 from pretune.core.errors import StorageError
 from pretune.core.records import Prediction
-from pretune.search.matters import FEWEST, what_mattered
+from pretune.search.matters import FEWEST, difference, what_mattered
 from pretune.search.records import Fate, Mark, Trial, load_trial, winner
 
 pytest.importorskip("optuna")
@@ -92,3 +92,9 @@ def test_a_damaged_record_is_said(tmp_path):
     with pytest.raises(StorageError, match="is damaged"):
         load_trial(tmp_path)
     assert load_trial(tmp_path / "none") is None
+
+
+def test_runs_over_other_rows_are_not_compared():
+    one, other = answers(trial(0, 0.5)), answers(trial(1, 0.8))
+    assert difference(one, other, "accuracy").delta.value == pytest.approx(0.3)
+    assert difference(one, other[:-1], "accuracy") is None

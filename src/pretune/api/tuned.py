@@ -12,10 +12,10 @@ from pretune.core.errors import BudgetError, GoalMissed, TrainingError
 from pretune.core.files import write_atomic
 from pretune.core.records import Prediction
 from pretune.data.dataset import prepare
-from pretune.evaluation.compare import Difference, compare
+from pretune.evaluation.compare import Difference
 from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.evaluation.intervals import Interval
-from pretune.search.matters import what_mattered
+from pretune.search.matters import difference, what_mattered
 from pretune.search.records import Fate, Trial, load_trials, trial_folder, winner
 from pretune.search.report import Outcome, render_html, render_markdown
 from pretune.spec.dump import dump_task
@@ -48,7 +48,7 @@ def outcome_of(search: Search, seconds: float) -> Outcome:
         place = trial_folder(folder, trial.number) / "evaluation" / "validation"
         return load_evaluation(place).predictions
 
-    gain = compare(answers(own), answers(best), [metric])[0] if compared and own else None
+    gain = difference(answers(own), answers(best), metric) if compared and own else None
     test, test_gain = _on_test(search, best, own if compared else None)
     run = RunFolder(trial_folder(folder, best.number))
     write_atomic(folder / BEST_FILE, dump_task(load_task(run.task), folder))
@@ -110,10 +110,7 @@ def _on_test(
     test = measured[0].metrics[metric]
     if len(measured) < 2:
         return test, None
-    first, second = measured[1].predictions, measured[0].predictions
-    if {one.row_id for one in first} != {one.row_id for one in second}:
-        return test, None  # virtual tokens took the room of a row
-    return test, compare(first, second, [metric])[0]
+    return test, difference(measured[1].predictions, measured[0].predictions, metric)
 
 
 def write_reports(outcome: Outcome, folder: Path) -> None:

@@ -143,7 +143,7 @@ def _knob(
         low,
         high,
         None if other is None else other.number,
-        None if other is None or own is None else _difference(other, best, metric, answers),
+        None if other is None or own is None else difference(answers(other), answers(best), metric),
     )
 
 
@@ -152,11 +152,15 @@ def _best(trials: Sequence[Trial], rises: bool) -> Trial | None:
     return max(trials, key=lambda one: sign * (one.value or 0.0), default=None)
 
 
-def _difference(first: Trial, second: Trial, metric: str, answers: Answers) -> Difference | None:
+def difference(
+    first: Sequence[Prediction], second: Sequence[Prediction], metric: str
+) -> Difference | None:
+    """The second run against the first; ``None`` where they do not answer the same rows, as where
+    virtual tokens took the room of one."""
     try:
-        (found,) = compare(answers(first), answers(second), [metric])
+        (found,) = compare(first, second, [metric])
     except DataError:
-        return None  # virtual tokens took the room of a row: not the same rows
+        return None
     return found
 
 
