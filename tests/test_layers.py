@@ -17,6 +17,7 @@ LAYERS = (
     "training",
     "evaluation",
     "planning",
+    "search",
     "registry",
     "serving",
     "monitoring",

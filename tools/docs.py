@@ -9,8 +9,17 @@ import docs_matrix
 import docs_reference
 import docs_rewriting
 import docs_rules
+import docs_search
 
-PAGES = (docs_reference, docs_rules, docs_distil, docs_rewriting, docs_matrix, docs_commands)
+PAGES = (
+    docs_reference,
+    docs_rules,
+    docs_distil,
+    docs_rewriting,
+    docs_search,
+    docs_matrix,
+    docs_commands,
+)
 """Modules with ``PAGE``, where the page is, and ``page()``, what it says."""
 
 

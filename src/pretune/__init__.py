@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         register,
         soften_rows,
         train,
+        tune,
     )
     from pretune.bases import load_base
     from pretune.data.clean.clean import clean_rows
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pretune.spec.probing import parse_probe
     from pretune.spec.rewriting import load_rewriting, parse_rewriting
     from pretune.spec.rules import load_rules, parse_rules
+    from pretune.spec.search import load_search, parse_search
     from pretune.spec.task import load_task, parse_task
 
 __version__ = "0.1.0"
@@ -57,6 +59,7 @@ __all__ = [
     "load_distil",
     "load_rewriting",
     "load_rules",
+    "load_search",
     "load_task",
     "make_rows",
     "mask_rows",
@@ -66,12 +69,14 @@ __all__ = [
     "parse_probe",
     "parse_rewriting",
     "parse_rules",
+    "parse_search",
     "parse_task",
     "plan",
     "probe_augmentation",
     "register",
     "soften_rows",
     "train",
+    "tune",
     "unmask_rows",
 ]
 
@@ -84,6 +89,7 @@ _HOMES = {
     "load_distil": "pretune.spec.distil",
     "load_rewriting": "pretune.spec.rewriting",
     "load_rules": "pretune.spec.rules",
+    "load_search": "pretune.spec.search",
     "load_task": "pretune.spec.task",
     "make_rows": "pretune.data.rules.make",
     "mask_rows": "pretune.data.privacy.mask",
@@ -92,6 +98,7 @@ _HOMES = {
     "parse_probe": "pretune.spec.probing",
     "parse_rewriting": "pretune.spec.rewriting",
     "parse_rules": "pretune.spec.rules",
+    "parse_search": "pretune.spec.search",
     "parse_task": "pretune.spec.task",
     "unmask_rows": "pretune.data.privacy.mask",
 }

@@ -14,6 +14,7 @@ from pretune.spec.distil import parse_distil
 from pretune.spec.limits import LimitsSpec
 from pretune.spec.rewriting import parse_rewriting
 from pretune.spec.rules import parse_rules
+from pretune.spec.search import SearchSpec, parse_search
 from pretune.spec.task import parse_task
 from pretune.spec.yamlfile import parse_yaml
 
@@ -78,8 +79,8 @@ def test_a_wrong_option_is_found():
         parse_command("pretune eval task.yaml --adaptor x")
     with pytest.raises(Exception, match="--shares"):
         parse_command("pretune tasks canary desk 3f --shares 0.1")
-    with pytest.raises(KeyError, match="tune"):
-        parse_command("pretune tune task.yaml")
+    with pytest.raises(KeyError, match="toon"):
+        parse_command("pretune toon task.yaml")
 
 
 @pytest.mark.parametrize("fence", all_fences("yaml"), ids=ids)
@@ -87,6 +88,9 @@ def test_yaml_is_a_file_that_pretune_reads(fence):
     value = parse_yaml(fence.text)
     if value.keys() <= LimitsSpec.model_fields.keys():
         LimitsSpec.model_validate(value)
+        return
+    if value.keys() <= SearchSpec.model_fields.keys():
+        parse_search(value)
         return
     if "rules" in value:
         parse_rules(value, name="rules")

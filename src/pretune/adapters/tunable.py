@@ -13,6 +13,7 @@ from pretune.adapters.injection import Injection, Mounted
 from pretune.adapters.method import Weights
 from pretune.adapters.registry import build_method
 from pretune.bases import Base
+from pretune.core.digest import SHORT
 from pretune.core.errors import AdapterError
 from pretune.core.scope import Scope
 from pretune.spec.methods import AnyMethod, FullConfig
@@ -30,6 +31,7 @@ class Tunable(ABC):
         self.config = config
         self.scope = scope
         self.method = build_method(config)
+        self.begun_with: str | None = None
 
     @property
     @abstractmethod
@@ -44,6 +46,30 @@ class Tunable(ABC):
     @abstractmethod
     def close(self) -> None:
         """Unmount, and leave the base as it was."""
+
+    def begin_with(self, adapter: Adapter) -> None:
+        """Take up the weights of ``adapter`` in the place of the method's own start.
+
+        Raises:
+            AdapterError: it is of another base, method or scope, or keeps less than is trained.
+        """
+        for what, theirs, ours in (
+            ("method", adapter.config.model_dump(mode="json"), self.config.model_dump(mode="json")),
+            ("scope", str(adapter.scope), str(self.scope)),
+        ):
+            if theirs != ours:
+                raise AdapterError(
+                    f'cannot begin with adapter {adapter.digest[:SHORT]}: its {what} is "{theirs}" '
+                    f'and the task says "{ours}"; say the same, or remove "begin_with"'
+                )
+        adapter.by_site(self.injection.base)
+        if missing := sorted(set(self.parameters) - set(adapter.weights)):
+            raise AdapterError(
+                f"cannot begin with adapter {adapter.digest[:SHORT]}: weight "
+                f'"{missing[0]}" was trained and not kept; remove "begin_with", or the projection'
+            )
+        self.load(adapter.weights)
+        self.begun_with = adapter.digest
 
     def load(self, weights: Weights) -> None:
         """Take up the parameters of an earlier :meth:`state`."""

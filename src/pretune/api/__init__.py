@@ -15,6 +15,7 @@ from pretune.api.plans import PlanOptions, plan
 from pretune.api.probe import probe_augmentation
 from pretune.api.registry import register
 from pretune.api.tasks import check, check_task_goals, evaluate, generate, train
+from pretune.api.tuning import tune
 from pretune.api.workbench import Answer, TrainedRun, Workbench
 from pretune.data.clean.clean import clean_rows
 from pretune.data.mix import mix_rows
@@ -49,5 +50,6 @@ __all__ = [
     "register",
     "soften_rows",
     "train",
+    "tune",
     "unmask_rows",
 ]

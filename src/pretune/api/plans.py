@@ -42,10 +42,10 @@ from pretune.training.estimate.work import Work
 from pretune.training.plan import batch_size
 from pretune.training.precision import autocasts
 
-_IDLE = 450_000_000
+IDLE = 450_000_000
 """Bytes that the libraries hold on a processor, where no dry run has measured it."""
 
-_KEPT_FREE = 0.95
+KEPT_FREE = 0.95
 """Share of the free memory that a training may take."""
 
 
@@ -100,9 +100,9 @@ def plan(
     resources = _resources(task, estimator, work, course, data, options)
     reached = _base_results(task, rows, slices, progress) if options.measure_base else {}
     blank = estimator.base(work.base)
-    fastest = _fastest(speeds, options)
+    fastest = fastest_of(speeds, options.device, options.cache)
     goals = [
-        _goal(goal, task, rows, slices, reached, resources, blank, fastest, options.margin)
+        goal_plan(goal, task, rows, slices, reached, resources, blank, fastest, options.margin)
         for goal in task.goals
     ]
     return Plan(
@@ -111,17 +111,17 @@ def plan(
         {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
         tuple(goals),
         resources,
-        advise(_situation(task, data, resources, blank, device, options), _figures(options)),
+        advise(situation_of(task, data, resources, blank, device, options), _figures(options)),
     )
 
 
-def _fastest(speeds: Mapping[bool, Speed], options: PlanOptions) -> Speed:
+def fastest_of(speeds: Mapping[bool, Speed], device: str, cache: Path) -> Speed:
     """The best speed ever seen here, in any precision: a machine that is busy now must not make a
     goal look impossible."""
-    kind = options.device.partition(":")[0]
+    kind = device.partition(":")[0]
     seen = [
         Speed(one.measured.speed, one.measured.bandwidth)
-        for one in own_records(options.cache)
+        for one in own_records(cache)
         if one.measured.device.partition(":")[0] == kind
     ]
     return max((*speeds.values(), *seen), key=lambda speed: speed.flops)
@@ -145,14 +145,14 @@ def _resources(
     on_cpu = estimator.device.type == "cpu"
     measured: Measured | None = None
     # Processes of one machine share a processor's memory; devices have their own.
-    share = (free or 0) / (options.devices if on_cpu else 1) * _KEPT_FREE
+    share = (free or 0) / (options.devices if on_cpu else 1) * KEPT_FREE
     if options.dry_run:
         limit = round(share) if on_cpu and free else None
         measured = dry_run(work, device=options.device, limit=limit)
         name = ", ".join([task.method.name, str(task.scope), f"{work.batch} rows"])
         if measured.fits:
             keep_record(Record.of(name, estimator.reckon(work), measured), options.cache)
-    idle = measured.idle if measured is not None and measured.idle else _IDLE
+    idle = measured.idle if measured is not None and measured.idle else IDLE
     idle = idle if on_cpu else 0
     room = share - idle if free else float("inf")
     estimate = reckoned if measured is None else replaced(reckoned, work, course, measured)
@@ -175,7 +175,7 @@ def _base_results(
     return goal_results(found, task.goals, slices)
 
 
-def _goal(
+def goal_plan(
     goal: Goal,
     task: TaskSpec,
     rows: Sequence[TokenExample],
@@ -186,6 +186,8 @@ def _goal(
     fastest: Speed,
     margin: float,
 ) -> GoalPlan:
+    """What can be said of ``goal`` before training; ``reached`` is what the bare base was measured
+    to reach, ``base`` the base without its numbers."""
     if goal.quantity is None:
         members = slices.rows(goal)
         count = sum(members is None or row.row_id in members for row in rows)
@@ -206,7 +208,7 @@ def _goal(
     return prospect_of(goal, resources, base)
 
 
-def _situation(
+def situation_of(
     task: TaskSpec,
     data: TaskData,
     resources: Resources,
@@ -214,6 +216,7 @@ def _situation(
     device: torch.device,
     options: PlanOptions,
 ) -> Situation:
+    """What advice for ``task`` depends on."""
     fits = set(METHODS)
     if resources.fit is Fit.TOO_LARGE:
         # Of the others only LoRA is known to take less than full tuning: it stays to be advised.

@@ -1,17 +1,17 @@
 """Does augmentation help a task? Trained with and without, measured on the same rows."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pretune.api.augment import augment_rows
+from pretune.api.claims import take_folder
 from pretune.api.trials import WITHOUT, Outcome, Trial, Trials
 from pretune.api.workbench import Workbench
 from pretune.core.digest import SHORT, of_json
-from pretune.core.errors import BusyError, DataError
+from pretune.core.errors import DataError
 from pretune.core.files import folder_lock, write_atomic
 from pretune.core.protocols import EventSink
 from pretune.data.augment.trials import TrialRows
@@ -88,7 +88,14 @@ def probe_augmentation(
     with folder_lock(folder, "probing"):
         data = prepare(task, workbench.base.renderer)
         identity = _identity(task, workbench, data.digest, spec)
-        _take(folder, identity, overwrite=overwrite)
+        # Operators that ask may be added later, and with them whom they ask.
+        take_folder(
+            folder / "probe.json",
+            "a probe",
+            identity,
+            overwrite=("rows", "runs") if overwrite else None,
+            may_be_added=("rewriting",),
+        )
         rows = TrialRows(task, data, folder / "rows", spec, augment_rows)
         seeds = tuple(range(spec.seed, spec.seed + spec.seeds))
         varied = _varied(task, rows, spec, seeds)
@@ -126,25 +133,6 @@ def _identity(task: TaskSpec, workbench: Workbench, rows: str, spec: ProbeSpec) 
         ),
         **spec.shared(),
     }
-
-
-def _take(folder: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
-    """Make ``folder`` this probe's, or refuse it."""
-    path = folder / "probe.json"
-    before: dict[str, Any] = {}
-    if overwrite:
-        for name in ("rows", "runs"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    elif path.exists():
-        before = json.loads(path.read_text("utf-8"))
-        # Operators that ask may be added later, and with them whom they ask.
-        known = {"rewriting": identity.get("rewriting"), **before}
-        if other := [name for name in identity if known.get(name) != identity[name]]:
-            raise BusyError(
-                f'"{folder}" holds a probe with other "{other[0]}"; go on with that, '
-                "name another folder with --out, or begin anew with --overwrite"
-            )
-    write_atomic(path, json.dumps(before | identity, indent=1) + "\n")
 
 
 def _varied(

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 
 from pretune.adapters.adapter import Adapter
-from pretune.adapters.files import adapter_path, save_adapter
+from pretune.adapters.files import adapter_path, load_adapter, save_adapter
 from pretune.adapters.injection import Injection
 from pretune.adapters.tunable import TUNED, tuning
 from pretune.api.objectives import objective_of
-from pretune.api.runs import RunFolder
+from pretune.api.runs import RunFolder, adapter_folder
 from pretune.bases import Base, load_base
 from pretune.core.digest import of_json
 from pretune.core.errors import DataError
@@ -34,6 +34,7 @@ from pretune.spec.dump import dump_task
 from pretune.spec.task import TaskSpec
 from pretune.training.history import Validation
 from pretune.training.loop import Start, check_new, train
+from pretune.training.oversight import ALONE, Oversight
 from pretune.training.processes import is_main
 from pretune.training.result import TrainResult
 from pretune.training.sinks.jsonl import JsonLines
@@ -194,17 +195,20 @@ class Workbench:
         data: TaskData | None = None,
         sinks: Sequence[EventSink] = (),
         start: Start = Start.NEW,
+        oversight: Oversight = ALONE,
     ) -> TrainedRun:
         """Tune an adapter for ``task`` and keep everything in ``folder``.
 
         The best parameters by the task's first metric on (a sample of) the validation rows become
-        the adapter. ``sinks`` hear of it beside the logs that every run writes.
+        the adapter. ``sinks`` hear of it beside the logs that every run writes; ``oversight`` may
+        end it.
 
         Under ``accelerate launch`` every process calls this; the main one alone locks and writes
         ``folder`` and tells ``sinks``.
 
         Raises:
             DataError: nothing to learn from.
+            AdapterError: what the task is to begin with does not fit it.
             BusyError: ``folder`` is in use, or holds a training and ``start`` is ``NEW``.
             TrainingError: the loss is not finite, nothing can be learned, or the training to go on
                 with was another one.
@@ -219,7 +223,7 @@ class Workbench:
             if main:
                 self._begin(task, run, data, sinks)
             logs = (JsonLines(run.log), TensorBoard(run.tensorboard)) if main else ()
-            result = self._tune(task, run, data, (*logs, *sinks), start)
+            result = self._tune(task, run, data, (*logs, *sinks), start, oversight)
             saved = adapter_path(result.adapter, run.adapters)
             trained = TrainedRun(run, result.adapter, saved, result, data)
             if main:
@@ -242,10 +246,15 @@ class Workbench:
         data: TaskData,
         sinks: Sequence[EventSink],
         start: Start,
+        oversight: Oversight,
     ) -> TrainResult:
         text, seed = start_text(task), task.train.seed
         objective = objective_of(task, self.base.renderer, data.train)
         with tuning(self.injection, task.method, task.scope, text=text, seed=seed) as tunable:
+            if task.begin_with is not None:
+                tunable.begin_with(load_adapter(adapter_folder(task.begin_with)))
+            notes = {"task": task.name, "data": data.digest, "spec": task.digest()}
+            begun = {"begun_with": tunable.begun_with} if tunable.begun_with else {}
             return train(
                 tunable,
                 data.train,
@@ -255,7 +264,8 @@ class Workbench:
                 validation=self._validation(task, data.validation),
                 sinks=sinks,
                 start=start,
-                notes={"task": task.name, "data": data.digest, "spec": task.digest()},
+                oversight=oversight,
+                notes=notes | begun,
             )
 
     def _validation(self, task: TaskSpec, examples: Sequence[TokenExample]) -> Validation:

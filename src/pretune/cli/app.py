@@ -21,6 +21,7 @@ from pretune.cli.commands import (
     serve,
     tasks,
     train,
+    tune,
 )
 from pretune.cli.output import INTERRUPTED, report_error
 from pretune.core.errors import PretuneError
@@ -39,6 +40,7 @@ app.command("check")(check.check)
 app.add_typer(data.data, name="data")
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)

@@ -25,6 +25,8 @@ def task_value(task: TaskSpec, folder: Path | None = None) -> dict[str, Any]:
     value["method"] = _named(task.method.name, value.get("method", {}))
     if "base" in value:
         value["base"] = _named(task.base.name, value["base"])
+    if task.begin_with is not None:
+        value["begin_with"] = _path(task.begin_with, folder)
     if task.teacher is not None:
         for key in ("adapter", "soft"):
             if (path := getattr(task.teacher, key)) is not None:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from pretune.core import digest
 from pretune.core.errors import ScopeError
@@ -92,6 +92,11 @@ class TaskSpec(Strict):
     teacher: TaskTeacher | None = Field(
         None, description="whose answers, or probabilities, the task learns from"
     )
+    begin_with: Path | None = Field(
+        None,
+        description="folder of a run or of an adapter of the same base, method and scope, whose "
+        "weights training begins with; default: the method's own start",
+    )
     train: TrainSpec = Field(TrainSpec(), description="how the adapter is trained")
     generate: GenerateSpec = Field(GenerateSpec(), description="how answers are generated")
 
@@ -114,6 +119,12 @@ class TaskSpec(Strict):
     @classmethod
     def _method_from_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("begin_with")
+    @classmethod
+    def _beside_the_task(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        folder: Path | None = (info.context or {}).get("folder")
+        return value if value is None or folder is None else folder / value
 
     @field_validator("metrics", "goals", mode="before")
     @classmethod
@@ -171,8 +182,13 @@ class TaskSpec(Strict):
                 source.model_dump() if isinstance(source, HubSource) else source.name
                 for source in getattr(self.data, split) or ()
             ]
+        # A task that has none is called what it was before there were any.
+        if self.begin_with is None:
+            del value["begin_with"]
+        else:
+            value["begin_with"] = self.begin_with.name
         if self.teacher is None:
-            del value["teacher"]  # a task that has none is called what it was before there were any
+            del value["teacher"]
         else:
             for key in ("adapter", "soft"):
                 path = getattr(self.teacher, key)

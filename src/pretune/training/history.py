@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 
 class StopReason(StrEnum):
-    """Why training ended: all steps done, no better metric for too long, or asked to stop."""
+    """Why training ended: all steps done, no better metric for too long, given up as not worth
+    going on with, or asked to stop."""
 
     FINISHED = "finished"
     EARLY = "early"
+    GIVEN_UP = "given up"
     INTERRUPTED = "interrupted"
 
 

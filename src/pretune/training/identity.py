@@ -28,6 +28,7 @@ def identity_of(
         "template": base.renderer.digest[: digest.SHORT],
         "method": tunable.config.model_dump(mode="json"),
         "scope": str(tunable.scope),
+        "begin_with": tunable.begun_with,
         "objective": objective.name,
         **{f"train.{key}": value for key, value in spec.model_dump(mode="json").items()},
         "train.batch_size": batch_size(tunable.config, spec),

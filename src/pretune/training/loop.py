@@ -36,6 +36,7 @@ from pretune.training.modes import trainable
 from pretune.training.objective import Objective
 from pretune.training.objectives.sft import SFT
 from pretune.training.optimizer import peak_rate
+from pretune.training.oversight import ALONE, Oversight
 from pretune.training.plan import Plan, batch_size
 from pretune.training.result import TrainResult
 from pretune.training.schedules import rate_factor
@@ -73,6 +74,7 @@ def train(
     validation: Validation | None = None,
     sinks: Sequence[EventSink] = (),
     start: Start = Start.NEW,
+    oversight: Oversight = ALONE,
     notes: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train ``tunable`` on ``examples`` and leave it with the best parameters.
@@ -84,6 +86,7 @@ def train(
         sinks: are told of ``train.start``, ``train.step``, ``train.validation``,
             ``train.checkpoint``, and ``train.done`` or ``train.failed``.
         start: what to do if ``folder`` holds a training already.
+        oversight: may pause the training or give it up.
         notes: go into the adapter's manifest beside its step and metrics.
 
     Raises:
@@ -113,6 +116,7 @@ def train(
             validation=validation,
             sinks=sinks if main else (),
             interruption=interruption,
+            oversight=oversight,
             identity=identity_of(
                 tunable, examples, spec, objective, validation, accelerator.num_processes
             ),
@@ -140,6 +144,7 @@ class _Training:
     validation: Validation | None
     sinks: Sequence[EventSink]
     interruption: Interruption
+    oversight: Oversight
     identity: Mapping[str, Any]
     plan: Plan
     stepper: Stepper
@@ -280,12 +285,15 @@ class _Training:
             return StopReason.FINISHED
         if self.validation is None:
             return None
-        stale = self.validation.stale(self.history.measurements)
-        return StopReason.EARLY if stale >= self.spec.patience else None
+        measurements = self.history.measurements
+        if self.validation.stale(measurements) >= self.spec.patience:
+            return StopReason.EARLY
+        given_up = self.history.measured() and self.oversight.give_up(measurements)
+        return StopReason.GIVEN_UP if given_up else None
 
     def _asked_to_stop(self) -> bool:
         """Whether any process was; they must all stop at the same step."""
-        asked = self.interruption.requested
+        asked = self.interruption.requested or self.oversight.pause()
         if self.accelerator.num_processes > 1:
             flag = torch.tensor(float(asked), device=self.accelerator.device)
             return bool(self.accelerator.reduce(flag, "sum") > 0)

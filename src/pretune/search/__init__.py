@@ -1,0 +1,1 @@
+"""Searching for a task's best configuration: what may be chosen, what was tried, what mattered."""
