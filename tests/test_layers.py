@@ -17,6 +17,7 @@ LAYERS = (
     "training",
     "evaluation",
     "planning",
+    "gating",
     "registry",
     "serving",
     "monitoring",
