@@ -52,7 +52,7 @@ def judge_comparison(compared: Compared, margin: float) -> Check:
     missing = None
     if delta.value > -margin:
         wider = (delta.value - delta.low) / (delta.value + margin)
-        missing = max(1, math.ceil(delta.n * wider**2) - delta.n)
+        missing = max(1, math.ceil(round(delta.n * wider**2, 6)) - delta.n)
         reason += f"; if the difference stays so, about {missing:,} more rows do"
     return Check(name=COMPARISON, outcome=Outcome.UNDECIDED, reason=reason, missing=missing)
 

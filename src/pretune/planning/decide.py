@@ -91,7 +91,7 @@ def rows_to_decide(goal: Goal, measured: Interval) -> int | None:
     half = abs(measured.value - end)
     if not distance or math.isinf(half):
         return None
-    return max(measured.n + 1, math.ceil(measured.n * (half / distance) ** 2))
+    return max(measured.n + 1, math.ceil(round(measured.n * (half / distance) ** 2, 6)))
 
 
 def _half(value: float, rows: int, wider: float) -> float:

@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import closing
 from typing import Any, NamedTuple
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -35,17 +36,17 @@ async def stream(
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n"
     )
-    writer.write(head.encode() + data)
-    await writer.drain()
-    status = await reader.readline()
-    if b" 200 " not in status:
-        raise RuntimeError((status + await reader.read()).decode(errors="replace"))
     pieces, first = 0, 0.0
-    while line := await reader.readline():
-        if line.startswith(b"data: {"):
-            first = first or time.perf_counter()
-            pieces += b'"finish_reason": null' in line
-    writer.close()
+    with closing(writer):
+        writer.write(head.encode() + data)
+        await writer.drain()
+        status = await reader.readline()
+        if b" 200 " not in status:
+            raise RuntimeError((status + await reader.read()).decode(errors="replace"))
+        while line := await reader.readline():
+            if line.startswith(b"data: {"):
+                first = first or time.perf_counter()
+                pieces += b'"finish_reason": null' in line
     return Streamed(pieces, first or time.perf_counter())
 
 

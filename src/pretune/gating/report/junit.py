@@ -36,7 +36,8 @@ def render_junit(evidence: Evidence) -> str:
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    # As bytes first: as text its declaration would name the encoding of whoever runs this.
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode() + "\n"
 
 
 def _clean(text: str) -> str:
