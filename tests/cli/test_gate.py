@@ -180,6 +180,11 @@ goals:
         (["accuracy >= 0.9 where lang = zh"], 2, 'unknown column "lang"'),
         (["accuracy >= 0.9 where label = loam"], 2, 'none of the rows has "loam"'),
         (["accuracy >= 90"], 2, "did you mean 0.9?"),
+        (
+            ["safety_share >= 90"],
+            2,
+            'values of "safety_share" lie between 0 and 1; did you mean 0.9?',
+        ),
         (["ece <= 0.1 at 5 rps"], 2, '"ece" does not depend on a load'),
     ],
 )

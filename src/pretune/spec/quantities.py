@@ -4,6 +4,9 @@ what the gate probes."""
 import re
 from dataclasses import dataclass
 
+SHARE = "share of 1"
+"""Unit of what lies between 0 and 1, or as a loss between -1 and 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -49,9 +52,9 @@ QUANTITIES = (
         under_load=True,
         priced=True,
     ),
-    Quantity("ece", "ece", "share of 1", "the expected calibration error", of_answers=True),
+    Quantity("ece", "ece", SHARE, "the expected calibration error", of_answers=True),
     *(
-        Quantity(f"{name}_drop", f"{name}_drop", "share of 1", says, of_answers=True)
+        Quantity(f"{name}_drop", f"{name}_drop", SHARE, says, of_answers=True)
         for name, says in (
             ("typos", "what the first metric loses to typing mistakes"),
             ("option_order", "what it loses where the prompt lists the labels in another order"),
@@ -66,7 +69,7 @@ QUANTITIES = (
         "the perplexity of general text after the adapter's prompts",
         of_answers=True,
     ),
-    Quantity("safety_share", "safety_share", "share of 1", "safety probes held", of_answers=True),
+    Quantity("safety_share", "safety_share", SHARE, "safety probes held", of_answers=True),
 )
 """All of them."""
 
