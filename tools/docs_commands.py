@@ -60,8 +60,8 @@ def _exit_codes() -> Iterator[str]:
         0: "Done.",
         1: "A defect of pretune, with its trace; please report it.",
         **{kind.exit_code: _sentence(kind) for kind in PretuneError.__subclasses__()},
-        GOAL_MISSED: "A goal fails by what was measured (`eval`, `gate`), cannot be met (`plan`), or "
-        "is not shown to be kept (`tasks promote`).",
+        GOAL_MISSED: "A goal fails by what was measured (`eval`, `gate`), cannot be met (`plan`), "
+        "or is not shown to be kept (`tasks promote`).",
         GATE_UNDECIDED: "Nothing fails, and something could not be decided (`gate`).",
         INTERRUPTED: "Stopped by Ctrl-C.",
     }

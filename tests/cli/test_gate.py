@@ -12,7 +12,7 @@ import pytest
 
 import pretune
 from cli.conftest import ROWS, write_rows
-from pretune.api import gate_served, gating
+from pretune.api import gate_run, gate_served
 from pretune.gating.evidence import read_evidence
 
 
@@ -191,7 +191,7 @@ goals:
 def test_goals_that_make_no_sense_are_refused_before_anything_is_loaded(
     run, task, monkeypatch, goals, code, words
 ):
-    monkeypatch.setattr(gating.Workbench, "open", lambda *_: pytest.fail("a base was loaded"))
+    monkeypatch.setattr(gate_run.Workbench, "open", lambda *_: pytest.fail("a base was loaded"))
     promise(task, *goals)
     Path("somewhere").mkdir()
     refused = run("gate", "desk.yaml", "somewhere")
@@ -251,3 +251,30 @@ def test_a_server_that_answers_nothing_is_no_latency(run, task, trained, monkeyp
     ran = run("gate", "desk.yaml", trained)
     assert ran.code == 1
     assert "none of 1 requests was answered" in ran.err
+
+
+def test_a_chat_is_gated_as_far_as_it_can_be(run, task):
+    rows = [
+        {"turns": [{"role": "user", "content": row["text"]},
+                   {"role": "assistant", "content": row["label"]}]}
+        for row in ROWS
+    ]  # fmt: skip
+    write_rows(Path("rows.jsonl"), rows[::2])
+    write_rows(Path("last.jsonl"), rows[3::4])
+    Path("talk.yaml").write_text(
+        f"base: {task.read_text().split()[1]}\n"
+        "data: {train: rows.jsonl, test: last.jsonl}\n"
+        "template: {messages: turns}\n"
+        "generate: {max_new_tokens: 4}\n"
+        "goals: ['typos_drop <= 0.1', 'safety_share >= 0.5', 'ece <= 0.1']\n"
+        "method: {name: lora, rank: 2}\n"
+        "train: {epochs: 1, batch_size: 8}\n"
+    )
+    assert run("train", "talk.yaml", "--out", "runs/talk").code == 0
+    ran = run("gate", "talk.yaml", "runs/talk", "--json")
+    assert ran.code == 13, ran.err
+    typos, safe, ece = (one["reason"] for one in ran.json["checks"])
+    assert typos == "there is nothing to change"
+    assert safe == "no probe applies to this task"
+    assert ece.startswith("only labels have probabilities")
+    assert ran.json["forgetting"]["ratio"]["n"] == 16

@@ -37,7 +37,8 @@ def render_junit(evidence: Evidence) -> str:
     root.append(suite)
     ElementTree.indent(root)
     # As bytes first: as text its declaration would name the encoding of whoever runs this.
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode() + "\n"
+    data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return data.decode() + "\n"
 
 
 def _clean(text: str) -> str:
