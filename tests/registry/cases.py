@@ -10,7 +10,7 @@ from pretune.evaluation.goals import Outcome
 from pretune.evaluation.intervals import Interval
 from pretune.gating.evidence import Check, Evidence, verdict_of
 from pretune.registry import Registry, Version
-from pretune.registry.belongs import subject_of
+from pretune.registry.gates import subject_of
 from pretune.spec.dump import task_value
 from pretune.spec.task import parse_task
 

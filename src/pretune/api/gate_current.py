@@ -12,7 +12,7 @@ from pretune.data.dataset import prepare
 from pretune.evaluation.compare import Difference, compare
 from pretune.gating.evidence import Compared, Measure, Subject
 from pretune.registry import Registry
-from pretune.registry.belongs import subject_of
+from pretune.registry.gates import subject_of
 from pretune.spec.task import TaskSpec
 
 

@@ -1,9 +1,12 @@
 """One gate's work, part by part, and the evidence that it comes to."""
 
+import gc
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter
@@ -57,8 +60,8 @@ class Parts:
     safety: tuple[Safety, ...]
     held: Measure | None
     forgetting: Forgetting
-    served: tuple[Load, ...]
     sizes: Mapping[str, float]
+    served: tuple[Load, ...] = ()
 
     def measures(self, task: TaskSpec) -> dict[str, Measure]:
         """All of it by the names that goals ask for."""
@@ -99,6 +102,7 @@ class Gate:
         self._examples: Sequence[TokenExample] = data.test or data.validation
         if not self._examples:
             raise DataError(f'task "{task.name}" has no rows to gate on; name data.test')
+        self._device = str(self._workbench.base.device)
         self._subject = Subject(
             task.name, self._adapter.digest, self._workbench.base.digest, task.digest()
         )
@@ -109,7 +113,9 @@ class Gate:
         self._tell("quality")
         answers = self._workbench.evaluate(task, self._examples, self._adapter)
         compared, comparison = self._compare(answers)
-        parts = self._parts(answers)
+        rows = self._rows(sample(self._examples, _PROBED))
+        parts = self._asked(answers, rows)
+        parts = replace(parts, served=self._served(rows))
         goals = judge(task.goals, parts.measures(task), self._absent(parts.robustness))
         checks = (*goals, *comparison)
         sliced = {goal.measure for goal in task.goals if goal.slice}
@@ -121,7 +127,7 @@ class Gate:
             scope=str(self._adapter.scope),
             created=now(),
             pretune=_version(),
-            machine={"machine": platform.machine(), "device": str(self._workbench.base.device)},
+            machine={"machine": platform.machine(), "device": self._device},
             current=self._current and self._current.digest,
             verdict=verdict_of(checks),
             checks=checks,
@@ -136,28 +142,33 @@ class Gate:
             sizes=dict(parts.sizes),
         )
 
-    def _parts(self, answers: Evaluation) -> Parts:
-        task, adapter, workbench = self._task, self._adapter, self._workbench
+    def _asked(self, answers: Evaluation, rows: Sequence[Row]) -> Parts:
+        """All that is asked of the base in this process."""
+        task, adapter = self._task, self._adapter
         results = goal_results(answers, task.goals, self._slices)
-        rows = self._rows(sample(self._examples, _PROBED))
         self._tell("robustness")
-        changed = robustness(workbench, task, adapter, rows)
+        changed = robustness(self._workbench, task, adapter, rows)
         self._tell("safety probes and general text")
-        probed, held = safety(workbench, task, adapter, rows)
-        bent = general(workbench, adapter)
-        if of_serving(task.goals):
-            self._tell("serving under load")
-        served = serve_and_load(task, adapter_folder(self._folder), rows, self._load_seconds)
+        probed, held = safety(self._workbench, task, adapter, rows)
         return Parts(
             results={name: Measure.from_interval(one) for name, one in results.items()},
             calibration=calibration(answers.predictions),
             robustness=changed,
             safety=probed,
             held=held,
-            forgetting=bent,
-            served=served,
+            forgetting=general(self._workbench, adapter),
             sizes=_sizes(self._folder, adapter),
         )
+
+    def _served(self, rows: Sequence[Row]) -> tuple[Load, ...]:
+        """All that is asked of a server; the base is let go of before that loads it too."""
+        if not of_serving(self._task.goals):
+            return ()
+        self._tell("serving under load")
+        del self._workbench
+        gc.collect()
+        torch.cuda.empty_cache()  # nothing happens where there is no such device
+        return serve_and_load(self._task, adapter_folder(self._folder), rows, self._load_seconds)
 
     def _compare(self, answers: Evaluation) -> tuple[tuple[Compared, ...], tuple[Check, ...]]:
         """Each metric against the current version, and the check of the first; a version is not

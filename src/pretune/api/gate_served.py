@@ -51,14 +51,10 @@ def serve_and_load(
     """Serve the adapter in the folder ``adapter`` as ``task`` by ``pretune serve``, and ask it
     ``rows`` at each load that its goals name, for at most ``seconds`` each.
 
-    Nothing is started where no goal asks.
-
     Raises:
         PretuneError: the server does not start, or the requests could not be sent.
     """
     goals = of_serving(task.goals)
-    if not goals:
-        return ()
     loads = list(dict.fromkeys(goal.load for goal in goals))
     with tempfile.TemporaryDirectory(prefix="pretune-gate-") as place:
         run = RunFolder(Path(place) / task.name)

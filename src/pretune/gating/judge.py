@@ -65,6 +65,8 @@ def _undecided(goal: Goal, measure: Measure) -> Check:
     if share is not None and measure.high is None:
         needed = values_needed(share / 100)
         reason += f"; {needed:,} bound this percentile from above"
+        if goal.load is not None:
+            reason += f", in {needed / goal.load:.0f} seconds at this load (--load-seconds)"
     elif needed is None:
         reason += "; the value lies at the threshold"
     else:

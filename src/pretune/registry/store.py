@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pretune.core.digest import SHORT
-from pretune.core.errors import AdapterError, GoalMissed, SpecError, StorageError
+from pretune.core.errors import AdapterError, SpecError, StorageError
 from pretune.core.files import folder_lock, storage_errors
 from pretune.core.names import is_task_name, unknown
 from pretune.gating.evidence import Evidence, Subject, Verdict
-from pretune.registry.belongs import check_is_of, subject_of
 from pretune.registry.files import MARKER, RegistryFiles
+from pretune.registry.gates import check_is_of, passing, subject_of
 from pretune.registry.state import Change, Entry, TaskState
 from pretune.registry.version import Version
 
@@ -175,8 +175,8 @@ class Registry:
         """Let a version answer, on the evidence of its last gate or by an ``override``, a reason
         that is kept. What answers already stays, without a new entry.
 
-        A version whose spec has no goals promises nothing and needs no gate, but for one that
-        failed.
+        A version whose spec has no goals promises nothing and needs no gate; one that it had
+        counts.
 
         Raises:
             GoalMissed: its gate did not pass, or there was none, unless there is an ``override``.
@@ -191,7 +191,9 @@ class Registry:
             digest = self._usable(state, prefix)
             if digest == state.current:
                 return state
-            evidence = None if override is not None else self._passed(state, digest)
+            evidence = None
+            if override is None:
+                evidence = passing(self.files, state, self.version(digest))
             return state.then(
                 _entry(Change.PROMOTE, digest, author, evidence=evidence, override=override)
             )
@@ -330,35 +332,6 @@ class Registry:
         except (FileNotFoundError, StorageError):
             return False
         return True
-
-    def _passed(self, state: TaskState, digest: str) -> str | None:
-        """The evidence that lets a version answer; ``None`` where none is needed."""
-        version, gated = self.version(digest), state.gates.get(digest)
-        ways = (
-            f'run: pretune gate TASK.yaml {digest[:SHORT]} --registry "{self.files.root}", or '
-            'promote it by an override, whose reason is kept: --override "REASON"'
-        )
-        if gated is None:
-            if not version.task_spec.goals:
-                return None
-            raise GoalMissed(
-                f'version {digest[:SHORT]} was not gated, and task "{state.task}" has goals; {ways}'
-            )
-        found = self.files.read_evidence(gated.evidence)
-        check_is_of(found, version)
-        if found.verdict is not Verdict.PASS:
-            listed = "; ".join(f"{one.name}: {one.outcome} ({one.reason})" for one in found.against)
-            raise GoalMissed(
-                f"the gate of version {digest[:SHORT]} says {found.verdict}: {listed}; promote a "
-                f"better one; or {ways}"
-            )
-        if found.current != state.current:
-            then, today = ((one or "none")[:SHORT] for one in (found.current, state.current))
-            raise GoalMissed(
-                f"the gate of version {digest[:SHORT]} compared it with version {then}, and "
-                f"{today} answers now; {ways}"
-            )
-        return gated.evidence
 
 
 def _entry(

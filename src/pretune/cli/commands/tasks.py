@@ -49,7 +49,11 @@ def add(
     spec = None if task is None else load_task(task)
     version, state = register(run, registry, why, task=spec)
     short = version.digest[:SHORT]
-    text = f"added {short}; let it answer with: pretune tasks promote {version.task} {short}"
+    promote = f"pretune tasks promote {version.task} {short}"
+    text = f"added {short}; let it answer with: {promote}"
+    if version.task_spec.goals:
+        gate = f'pretune gate TASK.yaml {short} --registry "{registry}"'
+        text = f"added {short}; hold it to its goals with: {gate}, then: {promote}"
     show({"version": version.digest, **standing(state)}, Text(text), as_json=as_json)
 
 
