@@ -15,7 +15,7 @@ import httpx2 as httpx
 from load_versions import Pointers
 from load_world import TEXTS, Question
 
-from pretune.bench import streams
+from pretune.serving import streams
 
 
 @dataclass

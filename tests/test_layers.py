@@ -18,6 +18,7 @@ LAYERS = (
     "evaluation",
     "planning",
     "search",
+    "gating",
     "registry",
     "serving",
     "monitoring",

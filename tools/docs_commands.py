@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from pretune.cli.app import INTERRUPTED, app
 from pretune.cli.commands.evaluate import GOAL_MISSED
+from pretune.cli.commands.gate import GATE_UNDECIDED
 from pretune.core.errors import PretuneError
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
@@ -59,7 +60,9 @@ def _exit_codes() -> Iterator[str]:
         0: "Done.",
         1: "A defect of pretune, with its trace; please report it.",
         **{kind.exit_code: _sentence(kind) for kind in PretuneError.__subclasses__()},
-        GOAL_MISSED: "A goal of the task fails by what was measured (`eval`, `tasks promote`).",
+        GOAL_MISSED: "A goal fails by what was measured (`eval`, `gate`), cannot be met (`plan`), "
+        "or is not shown to be kept (`tasks promote`).",
+        GATE_UNDECIDED: "Nothing fails, and something could not be decided (`gate`).",
         INTERRUPTED: "Stopped by Ctrl-C.",
     }
     known[2] += " Also an unknown command or option."

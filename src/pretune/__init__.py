@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pretune.adapters.files import load_adapter
     from pretune.api import (
+        GateOptions,
         Workbench,
         augment_rows,
         check,
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
         distil_documents,
         evaluate,
         export_adapter,
+        gate,
         generate,
         import_adapter,
         label_rows,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "GateOptions",
     "PlanOptions",
     "Registry",
     "Workbench",
@@ -51,6 +54,7 @@ __all__ = [
     "distil_documents",
     "evaluate",
     "export_adapter",
+    "gate",
     "generate",
     "import_adapter",
     "label_rows",

@@ -5,7 +5,8 @@ import pytest
 import pretune
 from pretune.api import plans
 from pretune.bases.fakes import save_tiny
-from pretune.planning.plan import Fit
+from pretune.planning.plan import Fit, Prospect
+from pretune.spec.dump import task_value
 from pretune.spec.task import parse_task
 from pretune.training.estimate.dry_run import Measured
 from pretune.training.estimate.records import own_records
@@ -80,3 +81,17 @@ def test_processes_share_a_processors_memory(task, tmp_path):
         for n in (1, 2)
     )
     assert two == pytest.approx(one - 3800 * MB)  # half of 95 % of it
+
+
+def test_what_the_gate_asks_of_answers_is_left_to_it_or_ruled_out(task, tmp_path):
+    goals = ["ece <= 0.1", "typos_drop <= 0.05"]
+    labelled = parse_task({**task_value(task), "goals": goals}, name="t")
+    told = planned(labelled, tmp_path, dry_run=False, memory=8000 * MB).goals
+    assert [one.prospect for one in told] == [Prospect.GATED] * 2
+    value = {**task_value(task), "goals": goals}
+    for key in ("labels", "metrics"):
+        value.pop(key, None)
+    free = planned(parse_task(value, name="t"), tmp_path, dry_run=False, memory=8000 * MB)
+    ece, typos = free.goals
+    assert (ece.prospect, typos.prospect) == (Prospect.IMPOSSIBLE, Prospect.GATED)
+    assert "only labels have probabilities" in ece.reason

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pretune.cli.served import serving
+from pretune.api.served import serving
 from pretune.core.errors import PretuneError
 
 

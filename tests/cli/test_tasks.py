@@ -66,14 +66,28 @@ def test_the_second_version_and_the_way_back(run, task, added):
     assert run("tasks", "list", "--json").json == []
 
 
-def test_a_version_that_misses_its_goals_is_not_promoted(run, task):
-    task.write_text(task.read_text() + 'goals: ["accuracy > 1.5"]\n')
+def test_a_version_with_goals_needs_a_gate_or_an_override(run, task):
+    task.write_text(task.read_text() + 'goals: ["accuracy > 0.99"]\n')
     assert run("train", "desk.yaml", "--out", "runs/desk").code == 0
     version = run("tasks", "add", "runs/desk", "--json").json["version"]
     refused = run("tasks", "promote", "desk", version)
     assert refused.code == 10
-    assert "misses its goals: accuracy > 1.5" in " ".join(refused.err.split())
-    assert run("tasks", "promote", "desk", version, "--despite-goals").code == 0
+    assert f"run: pretune gate TASK.yaml {version[:12]}" in " ".join(refused.err.split())
+    assert run("tasks", "promote", "desk", version, "--override", "for the demo").code == 0
+    assert "override: for the demo" in run("tasks", "show", "desk").out
+
+
+def test_a_run_is_added_under_other_goals(run, task, added):
+    task.write_text(task.read_text() + 'goals: ["accuracy > 0.1"]\n')
+    version = run("tasks", "add", "runs/desk", "--task", "desk.yaml", "--json").json["version"]
+    assert version != added
+    told = {one["version"]: one for one in run("tasks", "show", "desk", "--json").json["versions"]}
+    assert told[version]["adapter"] == told[added]["adapter"]
+    assert told[version]["trained_spec"] == told[added]["spec"] != told[version]["spec"]
+    assert told[version]["metrics"] == {}, "measured under another spec"
+    task.rename("counter.yaml")
+    refused = run("tasks", "add", "runs/desk", "--task", "counter.yaml")
+    assert 'is a run of task "desk", not "counter"' in refused.err
 
 
 def test_mistakes_are_told(run, added, tmp_path):

@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 from pretune.adapters.manifest import FORMAT, MANIFEST, WEIGHTS
 from pretune.core.digest import of_bytes, of_json
+from pretune.evaluation.goals import Outcome
 from pretune.evaluation.intervals import Interval
+from pretune.gating.evidence import Check, Evidence, verdict_of
 from pretune.registry import Registry, Version
+from pretune.registry.gates import subject_of
 from pretune.spec.dump import task_value
 from pretune.spec.task import parse_task
 
@@ -46,6 +49,28 @@ def make(home: Path, task: str, number: int, *, accuracy: float = 0.9, **spec) -
         created="2026-01-01T00:00:00+00:00",
     )
     return Made(version, folder)
+
+
+def evidence_of(version: Version, outcome: str = "pass", **changes) -> Evidence:
+    """A gate's report on ``version``, each of whose goals has ``outcome``."""
+    checks = tuple(
+        Check(name=str(goal), outcome=Outcome(outcome), reason=f"{outcome} by hand")
+        for goal in version.task_spec.goals
+    )
+    given = {
+        **subject_of(version)._asdict(),
+        "rows": "c" * 64,
+        "split": "test",
+        "method": "lora",
+        "scope": "prompt",
+        "created": "2026-01-01T00:00:00+00:00",
+        "pretune": "0",
+        "machine": {},
+        "checks": checks,
+        "metrics": {},
+        **changes,
+    }
+    return Evidence(**{"verdict": verdict_of(given["checks"]), **given})
 
 
 def filled(root: Path, task: str = "desk", count: int = 3) -> tuple[Registry, list[Made]]:

@@ -21,7 +21,7 @@ from pretune.core.errors import PretuneError
 from pretune.registry import Registry, TaskState
 from pretune.registry.collect import collect
 from pretune.registry.pins import Pin
-from registry.cases import Made, filled, make
+from registry.cases import Made, evidence_of, filled, make
 
 UNTOUCHED, WENT_ON, FAILED, DIED = 0, 3, 7, 9
 """How a child ends: before what was to go wrong, in spite of it, with a known error, or at once."""
@@ -89,6 +89,7 @@ def check(registry: Registry) -> None:
 OPERATIONS: dict[str, Callable[[Registry, list[Made], Made], object]] = {
     "add": lambda r, _, new: r.add(new.version, new.folder),
     "promote": lambda r, made, _: r.promote("desk", made[2].digest),
+    "gate": lambda r, made, _: r.gate("desk", made[2].digest, evidence_of(made[2].version)),
     "roll back": lambda r, *_: r.roll_back("desk"),
     "canary": lambda r, made, _: r.canary("desk", made[2].digest),
     "shadow": lambda r, made, _: r.shadow("desk", made[2].digest),

@@ -19,7 +19,6 @@ from pretune.core.digest import SHORT
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, Turn
 from pretune.engine.engine import Engine, Size
-from pretune.evaluation.intervals import Interval
 from pretune.monitoring.prometheus import Prometheus
 from pretune.registry import Registry, Version
 from pretune.registry.collect import collect
@@ -33,6 +32,7 @@ from pretune.serving.shelf import Shelf
 from pretune.serving.worker import Worker
 from pretune.spec.dump import task_value
 from pretune.spec.limits import LimitsSpec
+from registry.cases import evidence_of
 from serving.conftest import KEY, LABELS, Running, start, task
 from serving.test_server import QUESTION, reference_text
 
@@ -343,14 +343,18 @@ def test_what_cannot_be_done_is_refused(desk, method, path, body, status, words)
 def test_goals_gate_promotion_here_too(desk, tmp_path):
     spec = task("desk", tmp_path, goals=["accuracy > 0.9"])
     adapter = next(iter(desk.running.adapters.values()))
-    metrics = {"accuracy": Interval(0.5, 0.4, 0.6, 50)}
-    bad = version_of(desk.running.base, spec, adapter, metrics=metrics)
+    bad = version_of(desk.running.base, spec, adapter)
     desk.registry.add(bad, desk.registry.adapter_folder(desk.versions[0]))
     refused = desk.admin("POST", "/desk/promote", version=bad.digest)
     assert refused.status_code == 409
-    assert "misses its goals: accuracy > 0.9" in refused.json()["error"]["message"]
-    forced = desk.admin("POST", "/desk/promote", version=bad.digest, despite_goals=True)
+    assert 'was not gated, and task "desk" has goals' in refused.json()["error"]["message"]
+    forced = desk.admin("POST", "/desk/promote", version=bad.digest, override="the demo is today")
     assert forced.json()["current"] == bad.digest
+    assert forced.json()["history"][-1]["override"] == "the demo is today"
+    assert desk.admin("POST", "/desk/rollback").status_code == 200
+    desk.registry.gate("desk", bad.digest, evidence_of(bad, current=desk.versions[0].digest))
+    passed = desk.admin("POST", "/desk/promote", version=bad.digest)
+    assert passed.json()["history"][-1]["evidence"]
 
 
 def test_a_task_is_unloaded_and_loaded(desk):

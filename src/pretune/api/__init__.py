@@ -10,6 +10,7 @@ from pretune.api.augment import Augmented, augment_rows
 from pretune.api.compare import compare_runs
 from pretune.api.distil import distil_documents
 from pretune.api.exchange import export_adapter, import_adapter, merge_adapter
+from pretune.api.gating import Gated, GateOptions, gate
 from pretune.api.labelling import label_rows, soften_rows
 from pretune.api.plans import PlanOptions, plan
 from pretune.api.probe import probe_augmentation
@@ -26,6 +27,8 @@ from pretune.data.rules.make import make_rows
 __all__ = [
     "Answer",
     "Augmented",
+    "GateOptions",
+    "Gated",
     "PlanOptions",
     "TrainedRun",
     "Workbench",
@@ -38,6 +41,7 @@ __all__ = [
     "distil_documents",
     "evaluate",
     "export_adapter",
+    "gate",
     "generate",
     "import_adapter",
     "label_rows",

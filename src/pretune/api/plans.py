@@ -18,7 +18,7 @@ from pretune.planning.decide import MARGIN, decidable
 from pretune.planning.evidence import Figure, own_runs, shipped_evidence
 from pretune.planning.floor import floor_of
 from pretune.planning.plan import Fit, GoalPlan, Plan, Prospect, Resources
-from pretune.planning.quantities import prospect_of
+from pretune.planning.quantities import cannot_be_probed, prospect_of
 from pretune.planning.work import course_of, work_of
 from pretune.spec.goals import Goal
 from pretune.spec.methods import METHODS
@@ -198,6 +198,10 @@ def goal_plan(
         if found.needed is None:
             prospect = Prospect.IMPOSSIBLE
         return GoalPlan(goal, prospect, found.reason, found, known)
+    if goal.quantity.of_answers:
+        if reason := cannot_be_probed(goal, task):
+            return GoalPlan(goal, Prospect.IMPOSSIBLE, reason)
+        return GoalPlan(goal, Prospect.GATED, "pretune gate measures it of the trained adapter")
     if percentile_of(goal.metric) is not None or goal.quantity.priced:
         virtual = task.method.virtual_tokens
         prompts = [total_tokens(row.prompt) + virtual for row in rows]

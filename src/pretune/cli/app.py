@@ -13,6 +13,7 @@ from pretune.cli.commands import (
     demo,
     evaluate,
     export,
+    gate,
     generate,
     import_,
     init,
@@ -43,6 +44,7 @@ app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
 app.command("generate")(generate.generate)
 app.command("serve")(serve.serve)
 app.add_typer(tasks.app, name="tasks")

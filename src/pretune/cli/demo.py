@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pretune.adapters.adapter import Adapter
+from pretune.api.served import Reply, serving
 from pretune.api.workbench import Answer, Question, TrainedRun, Workbench
-from pretune.cli.served import Reply, serving
 from pretune.core.files import write_atomic
 from pretune.core.protocols import EventSink
 from pretune.core.scope import Scope

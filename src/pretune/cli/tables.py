@@ -12,7 +12,7 @@ from pretune.evaluation.compare import Difference, Verdict
 from pretune.evaluation.evaluate import Evaluation
 from pretune.evaluation.goals import GoalCheck, Outcome
 
-_COLOURS = {
+COLOURS = {
     Outcome.PASS: "green",
     Outcome.FAIL: "red",
     Outcome.UNDECIDED: "yellow",
@@ -21,6 +21,7 @@ _COLOURS = {
     Verdict.WORSE: "red",
     Verdict.UNDECIDED: "yellow",
 }
+"""Of outcomes and verdicts."""
 
 
 def evaluation_table(evaluation: Evaluation, goals: Sequence[GoalCheck]) -> RenderableType:
@@ -32,9 +33,7 @@ def evaluation_table(evaluation: Evaluation, goals: Sequence[GoalCheck]) -> Rend
     for name, found in evaluation.metrics.items():
         table.add_row(name, f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}")
     lines = [
-        Text.assemble(
-            (f"{one.outcome:>12}", _COLOURS[one.outcome]), f"  {one.goal}  ({one.reason})"
-        )
+        Text.assemble((f"{one.outcome:>12}", COLOURS[one.outcome]), f"  {one.goal}  ({one.reason})")
         for one in goals
     ]
     return Group(table, *lines)
@@ -54,7 +53,7 @@ def comparison_table(differences: Sequence[Difference]) -> RenderableType:
             f"{one.delta.value:+.3f}",
             f"{one.delta.low:+.3f} to {one.delta.high:+.3f}",
             f"{one.p:.3f}",
-            Text(one.verdict, _COLOURS[one.verdict]),
+            Text(one.verdict, COLOURS[one.verdict]),
         )
     return table
 

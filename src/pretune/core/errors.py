@@ -63,7 +63,7 @@ class BusyError(PretuneError, FileExistsError):
 
 
 class GoalMissed(PretuneError, ValueError):
-    """A version that would break its task's promises, by what was measured of it."""
+    """A version that may not answer: nothing shows that it keeps its task's promises."""
 
     exit_code = 10
 

@@ -45,10 +45,8 @@ def _check(goal: Goal, results: Mapping[str, Interval | float]) -> GoalCheck:
         guess = nearest(goal.measure, results)
         hint = f' did you mean "{guess}"?' if guess else ""
         names = ", ".join(sorted(results)) or "nothing"
-        reason = (
-            f'"{goal.measure}" was not measured;{hint} measured: {names}; '
-            'add it to "metrics:" or run what measures it'
-        )
+        remedy = "pretune gate measures it" if goal.quantity else 'add it to "metrics:"'
+        reason = f'"{goal.measure}" was not measured;{hint} measured: {names}; {remedy}'
         return GoalCheck(goal, Outcome.NOT_MEASURED, reason)
     if not isinstance(measured, Interval):
         outcome = Outcome.PASS if goal.holds(measured) else Outcome.FAIL

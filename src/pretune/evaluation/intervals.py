@@ -1,6 +1,6 @@
 """Confidence intervals by the bootstrap: resample rows, sum their statistics, take percentiles."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,18 +35,26 @@ class Interval:
 
 
 def interval(metric: Metric, predictions: Sequence[Prediction], *, seed: int = 0) -> Interval:
-    """``metric`` of ``predictions`` with its 95 % percentile interval of 1,000 resamples.
-
-    The interval is widened where it would miss the value itself. Where no resample differs (every
-    row right, say), it is widened by 3 / n instead: what n rows did not show at all may still be
-    that frequent (the rule of three, Hanley and Lippman-Hand 1983).
+    """``metric`` of ``predictions`` with its 95 % interval, see :func:`interval_of`.
 
     Raises:
         DataError: no predictions, or rows without what the metric needs.
     """
-    statistics = metric.statistics(predictions)
-    value = float(metric.value(statistics.sum(axis=0)))
-    low, high = percentiles(metric.value(resampled_totals(statistics, seed)))
+    return interval_of(metric.statistics(predictions), metric.value, seed=seed)
+
+
+def interval_of(
+    statistics: Array, value_of: Callable[[Array], Array], *, seed: int = 0
+) -> Interval:
+    """A value of summed ``statistics`` (rows, k) with its 95 % percentile interval of 1,000
+    resamples of the rows; ``value_of`` takes sums (..., k).
+
+    The interval is widened where it would miss the value itself. Where no resample differs (every
+    row right, say), it is widened by 3 / n instead: what n rows did not show at all may still be
+    that frequent (the rule of three, Hanley and Lippman-Hand 1983).
+    """
+    value = float(value_of(statistics.sum(axis=0)))
+    low, high = percentiles(value_of(resampled_totals(statistics, seed)))
     if low == high:
         unseen = 3 / len(statistics)
         low, high = max(0.0, value - unseen), min(1.0, value + unseen)

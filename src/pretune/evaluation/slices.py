@@ -9,7 +9,7 @@ from pretune.evaluation.evaluate import Evaluation
 from pretune.evaluation.intervals import Interval, interval
 from pretune.evaluation.metrics import get_metric, metric_names
 from pretune.spec.goals import Goal
-from pretune.spec.quantities import QUANTITIES
+from pretune.spec.quantities import QUANTITIES, SHARE
 
 
 def goal_results(
@@ -36,12 +36,12 @@ def check_goal_names(goals: Iterable[Goal]) -> None:
 
     Raises:
         UnknownName: neither a metric nor a quantity; names the nearest.
-        SpecError: a metric with a threshold that no share can reach.
+        SpecError: a share with a threshold that none can reach.
     """
     for goal in goals:
-        if goal.quantity is not None:
+        if goal.quantity is not None and goal.quantity.unit != SHARE:
             continue
-        if goal.metric not in metric_names():
+        if goal.quantity is None and goal.metric not in metric_names():
             known = [*metric_names(), *(one.form for one in QUANTITIES)]
             raise unknown("metric", goal.metric, known)
         reachable = goal.holds(1.0) or goal.holds(0.0)

@@ -82,6 +82,18 @@ def decidable(
     )
 
 
+def rows_to_decide(goal: Goal, measured: Interval) -> int | None:
+    """Rows that would decide ``goal`` if its value stays as ``measured``: an interval narrows with
+    the root of the rows. ``None``: the value lies at the threshold, or its interval has no end on
+    that side."""
+    distance = abs(measured.value - goal.threshold)
+    end = measured.low if measured.value > goal.threshold else measured.high
+    half = abs(measured.value - end)
+    if not distance or math.isinf(half):
+        return None
+    return max(measured.n + 1, math.ceil(round(measured.n * (half / distance) ** 2, 6)))
+
+
 def _half(value: float, rows: int, wider: float) -> float:
     if value in (0.0, 1.0):
         return 3 / rows

@@ -23,6 +23,7 @@ class Prospect(StrEnum):
     EXPECTED = "expected to be met"
     IMPOSSIBLE = "cannot be met"
     LATER = "measured when served"
+    GATED = "measured by the gate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,15 @@
 from pretune.bases import Base
 from pretune.planning.plan import GoalPlan, Prospect, Resources
 from pretune.spec.goals import Goal
+from pretune.spec.task import TaskSpec
 from pretune.training.estimate.calibrate import Range
+
+
+def cannot_be_probed(goal: Goal, task: TaskSpec) -> str | None:
+    """Why no gate can measure what ``goal`` asks of ``task``; ``None`` where one can."""
+    if goal.metric == "ece" and task.labels is None:
+        return "only labels have probabilities that can be held against what is right"
+    return None
 
 
 def prospect_of(goal: Goal, resources: Resources, base: Base) -> GoalPlan:

@@ -16,7 +16,7 @@ class Collected(NamedTuple):
 
 def collect(registry: Registry) -> Collected:
     """Remove versions that no task keeps (see :attr:`TaskState.kept`) and no process has pinned,
-    then adapters that no version names.
+    then adapters that no version names, and evidence that no task's history names.
 
     Raises:
         StorageError: a task, a kept version or a pin cannot be read: nothing is removed, as it is
@@ -24,9 +24,10 @@ def collect(registry: Registry) -> Collected:
     """
     files = registry.files
     with registry.locked():
-        kept = set(pinned(files.pins))
-        for name in files.task_names():
-            kept |= files.read_state(name).kept
+        kept, evidence = set(pinned(files.pins)), set[str]()
+        for state in map(files.read_state, files.task_names()):
+            kept |= state.kept
+            evidence |= state.evidence
         here = set(files.version_names())
         adapters = {files.read_version(digest).adapter for digest in kept & here}
         versions = tuple(sorted(here - kept))
@@ -35,5 +36,9 @@ def collect(registry: Registry) -> Collected:
         unnamed = tuple(name for name in files.adapter_names() if name not in adapters)
         for name in unnamed:
             files.remove(files.adapter_folder(name))
+        for name in set(files.evidence_names()) - evidence:
+            for path in files.evidence_files(name):
+                if path.exists():
+                    files.remove(path)
         leftovers = [files.discard(path) for path in files.leftovers()]
     return Collected(versions, unnamed, len(leftovers))

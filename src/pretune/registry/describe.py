@@ -37,16 +37,17 @@ def describe(registry: Registry, name: str) -> dict[str, Any]:
     state = registry.task(name)
     return {
         **standing(state),
-        "versions": [_lineage(registry, digest) for digest in registry.versions(state)],
-        "history": [entry.model_dump(exclude_none=True) for entry in state.history],
+        "versions": [_lineage(registry, state, digest) for digest in registry.versions(state)],
+        "history": [entry.model_dump(mode="json", exclude_none=True) for entry in state.history],
     }
 
 
-def _lineage(registry: Registry, digest: str) -> dict[str, Any]:
+def _lineage(registry: Registry, state: TaskState, digest: str) -> dict[str, Any]:
     try:
         version = registry.version(digest)
         spec = version.task_spec.digest()
     except PretuneError as error:
         return {"version": digest, "problem": str(error)}
     value = version.model_dump(mode="json", exclude={"format", "task", "spec"})
-    return {"version": digest, "spec": spec, **value}
+    gated = state.gates.get(digest)
+    return {"version": digest, "spec": spec, "gate": gated and gated._asdict(), **value}

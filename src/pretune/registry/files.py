@@ -12,6 +12,8 @@ from pretune.adapters.manifest import MANIFEST, WEIGHTS, check_files
 from pretune.core.errors import AdapterError, BusyError, StorageError
 from pretune.core.files import folder_atomic, storage_errors, sync, write_atomic
 from pretune.core.names import is_task_name
+from pretune.gating.evidence import Evidence, read_evidence
+from pretune.gating.report.render import render_card
 from pretune.registry.state import TaskState
 from pretune.registry.version import FORMAT, Version
 
@@ -28,6 +30,7 @@ class RegistryFiles:
         self.root = root
         self.tasks, self.versions = root / "tasks", root / "versions"
         self.adapters, self.pins = root / "adapters", root / "pins"
+        self.evidence = root / "evidence"
 
     def check_marker(self) -> None:
         """Refuse a folder that is no registry, or one of a later format.
@@ -115,6 +118,32 @@ class RegistryFiles:
         text = version.model_dump_json(indent=1)
         write_atomic(self.version_file(version.digest), text + "\n")
 
+    def evidence_files(self, digest: str) -> tuple[Path, Path]:
+        """Where a gate's report is, and the model card made of it."""
+        return self.evidence / f"{digest}.json", self.evidence / f"{digest}.md"
+
+    def evidence_names(self) -> list[str]:
+        """Digests of the reports that there are, readable or not."""
+        return sorted({path.stem for path in _visible(self.evidence)})
+
+    def read_evidence(self, digest: str) -> Evidence:
+        """A gate's report.
+
+        Raises:
+            StorageError: it is missing, damaged, or not what its name says.
+        """
+        path, _ = self.evidence_files(digest)
+        found = read_evidence(path)
+        if found.digest != digest:
+            raise _damaged(path, "run the gate again")
+        return found
+
+    def write_evidence(self, evidence: Evidence) -> None:
+        """Keep a gate's report; its card stands before it does."""
+        path, card = self.evidence_files(evidence.digest)
+        write_atomic(card, render_card(evidence))
+        write_atomic(path, evidence.file())
+
     def adapter_folder(self, digest: str) -> Path:
         """Where an adapter is."""
         return self.adapters / digest
@@ -166,7 +195,7 @@ class RegistryFiles:
 
     def leftovers(self) -> Iterator[Path]:
         """What interrupted writers left: with the lock held, nobody is writing it."""
-        for folder in (self.tasks, self.versions, self.adapters, self.pins):
+        for folder in (self.tasks, self.versions, self.adapters, self.evidence, self.pins):
             if folder.is_dir():
                 yield from (path for path in folder.iterdir() if path.name.startswith("."))
 

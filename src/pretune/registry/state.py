@@ -1,12 +1,14 @@
 """Where a task stands: its history, and what follows from it."""
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from pretune.gating.evidence import Verdict
 from pretune.registry.version import FORMAT
 from pretune.spec.model import Strict
 
@@ -15,6 +17,7 @@ class Change(StrEnum):
     """What may happen to a task."""
 
     ADD = "add"
+    GATE = "gate"
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
     CANARY = "canary"
@@ -25,12 +28,17 @@ class Entry(Strict):
     """One change: ``at`` a time (UTC), to a version's digest, ``by`` somebody, for a reason.
 
     Without a version, a canary or shadow ends. ``share`` is a canary's, of all requests.
+    ``evidence`` is the digest of the gate's report that a gate left with its ``verdict``, or that a
+    promotion rests on; ``override`` is why a promotion went without.
     """
 
     at: str
     what: Change
     version: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     share: float | None = Field(None, gt=0, lt=1)
+    evidence: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    verdict: Verdict | None = None
+    override: str | None = Field(None, min_length=1)
     by: str = ""
     why: str = ""
 
@@ -40,6 +48,13 @@ class Canary(NamedTuple):
 
     version: str
     share: float
+
+
+class Gated(NamedTuple):
+    """What the last gate of a version left: the digest of its report, and what it says."""
+
+    evidence: str
+    verdict: Verdict
 
 
 class TaskState(Strict):
@@ -83,6 +98,16 @@ class TaskState(Strict):
         return self.standing.shadow
 
     @property
+    def gates(self) -> Mapping[str, Gated]:
+        """The last gate of each version that had one."""
+        return self.standing.gates
+
+    @property
+    def evidence(self) -> frozenset[str]:
+        """Every report that the history names."""
+        return frozenset(one.evidence for one in self.history if one.evidence)
+
+    @property
     def added(self) -> tuple[str, ...]:
         """Every version there ever was, in the order they were added (last)."""
         return tuple(self.standing.added)
@@ -114,6 +139,7 @@ class Standing:
 
     def __init__(self) -> None:
         self.added: dict[str, None] = {}
+        self.gates: dict[str, Gated] = {}
         self.promoted: list[str] = []
         self.canary: Canary | None = None
         self.shadow: str | None = None
@@ -133,6 +159,11 @@ class Standing:
             return
         if version is not None and version not in self.added:
             raise ValueError(f'names version "{version}", which was never added')
+        if entry.what is Change.GATE:
+            if version is None or entry.evidence is None or entry.verdict is None:
+                raise ValueError("a gate is a version, its evidence and a verdict")
+            self.gates[version] = Gated(entry.evidence, entry.verdict)
+            return
         if entry.what is Change.CANARY:
             self.canary = self._canary(entry)
         elif entry.what is Change.SHADOW:

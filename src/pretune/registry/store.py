@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pretune.core.digest import SHORT
-from pretune.core.errors import AdapterError, GoalMissed, SpecError, StorageError
+from pretune.core.errors import AdapterError, SpecError, StorageError
 from pretune.core.files import folder_lock, storage_errors
 from pretune.core.names import is_task_name, unknown
-from pretune.evaluation.goals import Outcome, check_goals
+from pretune.gating.evidence import Evidence, Subject, Verdict
 from pretune.registry.files import MARKER, RegistryFiles
+from pretune.registry.gates import check_is_of, passing, subject_of
 from pretune.registry.state import Change, Entry, TaskState
 from pretune.registry.version import Version
 
@@ -135,6 +136,13 @@ class Registry:
             raise SpecError(f'"{prefix}" begins several versions: {listed}; give more of it')
         return found[0]
 
+    def version_of(self, name: str, subject: Subject) -> str | None:
+        """The newest version of a task that is ``subject``; ``None`` if none is."""
+        if name not in self.names():
+            return None
+        known = self.versions(self.task(name))
+        return next((d for d in reversed(known) if subject_of(self.version(d)) == subject), None)
+
     def adapter_folder(self, version: Version) -> Path:
         """Where a version's adapter is."""
         return self.files.adapter_folder(version.adapter)
@@ -162,22 +170,57 @@ class Registry:
         return state
 
     def promote(
-        self, name: str, prefix: str, author: Author = NOBODY, *, despite_goals: bool = False
+        self, name: str, prefix: str, author: Author = NOBODY, *, override: str | None = None
     ) -> TaskState:
-        """Let a version answer. What answers already stays, without a new entry.
+        """Let a version answer, on the evidence of its last gate or by an ``override``, a reason
+        that is kept. What answers already stays, without a new entry.
+
+        A version whose spec has no goals promises nothing and needs no gate; one that it had
+        counts.
 
         Raises:
-            GoalMissed: a goal of its spec fails by its own metrics, unless ``despite_goals``.
+            GoalMissed: its gate did not pass, or there was none, unless there is an ``override``.
+            SpecError: an ``override`` that says nothing.
+            StorageError: the evidence is damaged, or is not this version's.
             AdapterError: its adapter is damaged.
         """
+        if override is not None and not override.strip():
+            raise SpecError("an override needs a reason; it is kept in the task's history")
 
         def change(state: TaskState) -> TaskState:
             digest = self._usable(state, prefix)
-            if not despite_goals:
-                self._check_goals(digest)
             if digest == state.current:
                 return state
-            return state.then(_entry(Change.PROMOTE, digest, author))
+            evidence = None
+            if override is None:
+                evidence = passing(self.files, state, self.version(digest))
+            return state.then(
+                _entry(Change.PROMOTE, digest, author, evidence=evidence, override=override)
+            )
+
+        return self._change(name, change)
+
+    def gate(
+        self, name: str, prefix: str, evidence: Evidence, author: Author = NOBODY
+    ) -> TaskState:
+        """Keep ``evidence`` of a version, with its model card. The last one counts.
+
+        Raises:
+            GoalMissed: it is of another version or task, or leaves goals out.
+        """
+
+        def change(state: TaskState) -> TaskState:
+            digest = self.find(state, prefix)
+            check_is_of(evidence, self.version(digest))
+            self.files.write_evidence(evidence)
+            entry = _entry(
+                Change.GATE,
+                digest,
+                author,
+                evidence=evidence.digest,
+                verdict=evidence.verdict,
+            )
+            return state.then(entry)
 
         return self._change(name, change)
 
@@ -290,20 +333,28 @@ class Registry:
             return False
         return True
 
-    def _check_goals(self, digest: str) -> None:
-        version = self.version(digest)
-        checks = check_goals(version.task_spec.goals, version.metrics)
-        failed = [one for one in checks if one.outcome is Outcome.FAIL]
-        if failed:
-            listed = "; ".join(f"{one.goal} ({one.reason})" for one in failed)
-            raise GoalMissed(
-                f"version {digest[:SHORT]} misses its goals: {listed}; promote a better one, or "
-                "this one despite its goals"
-            )
 
-
-def _entry(what: Change, version: str | None, author: Author, share: float | None = None) -> Entry:
-    return Entry(at=now(), what=what, version=version, share=share, by=author.by, why=author.why)
+def _entry(
+    what: Change,
+    version: str | None,
+    author: Author,
+    share: float | None = None,
+    *,
+    evidence: str | None = None,
+    verdict: Verdict | None = None,
+    override: str | None = None,
+) -> Entry:
+    return Entry(
+        at=now(),
+        what=what,
+        version=version,
+        share=share,
+        evidence=evidence,
+        verdict=verdict,
+        override=override,
+        by=author.by,
+        why=author.why,
+    )
 
 
 def now() -> str:

@@ -46,10 +46,11 @@ class RollBackBody(BaseModel):
 
 
 class PromoteBody(RollBackBody):
-    """``POST .../promote``: a version's digest, or the beginning of it."""
+    """``POST .../promote``: a version's digest, or the beginning of it; ``override`` is why it may
+    answer without a gate's pass."""
 
     version: str = Field(min_length=1, max_length=64)
-    despite_goals: bool = False
+    override: str | None = Field(None, min_length=1, max_length=500)
 
 
 class ShadowBody(RollBackBody):
@@ -142,7 +143,7 @@ class _Routes:
         return await self._changed(
             name,
             lambda: self._shelf.registry.promote(
-                name, body.version, author, despite_goals=body.despite_goals
+                name, body.version, author, override=body.override
             ),
         )
 

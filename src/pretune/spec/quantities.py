@@ -1,7 +1,11 @@
-"""Quantities that goals may speak of beside metrics of answers: time, memory, size, cost."""
+"""Quantities that goals may speak of beside metrics of answers: time, memory, size, cost, and
+what the gate probes."""
 
 import re
 from dataclasses import dataclass
+
+SHARE = "share of 1"
+"""Unit of what lies between 0 and 1, or as a loss between -1 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,7 +13,7 @@ class Quantity:
     """``pattern`` is matched by its names, ``form`` shows them; ``unit`` is what thresholds are in.
 
     ``under_load``: it may be told at a number of requests a second. ``priced``: it needs the price
-    of the machine.
+    of the machine. ``of_answers``: it is made of answers to rows or probes, which the gate asks.
     """
 
     form: str
@@ -18,6 +22,7 @@ class Quantity:
     says: str
     under_load: bool = False
     priced: bool = False
+    of_answers: bool = False
 
 
 QUANTITIES = (
@@ -47,6 +52,24 @@ QUANTITIES = (
         under_load=True,
         priced=True,
     ),
+    Quantity("ece", "ece", SHARE, "the expected calibration error", of_answers=True),
+    *(
+        Quantity(f"{name}_drop", f"{name}_drop", SHARE, says, of_answers=True)
+        for name, says in (
+            ("typos", "what the first metric loses to typing mistakes"),
+            ("option_order", "what it loses where the prompt lists the labels in another order"),
+            ("template", "what it loses to a paraphrased instruction"),
+            ("context", "what it loses to text that has nothing to do with the question"),
+        )
+    ),
+    Quantity(
+        "perplexity_ratio",
+        "perplexity_ratio",
+        "ratio to the base",
+        "the perplexity of general text after the adapter's prompts",
+        of_answers=True,
+    ),
+    Quantity("safety_share", "safety_share", SHARE, "safety probes held", of_answers=True),
 )
 """All of them."""
 

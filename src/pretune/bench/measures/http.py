@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pretune.bases import Base
-from pretune.bench import streams
 from pretune.bench.figures import Figure
 from pretune.bench.measures.measure import Tell
 from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.core.errors import PretuneError
 from pretune.core.records import Request
 from pretune.engine.engine import Engine
+from pretune.serving import streams
 
 MODEL = "base"
 

@@ -11,8 +11,8 @@ from pretune.cli.output import AsJson, console, errors, quiet_libraries
 from pretune.core.errors import PretuneError
 
 if TYPE_CHECKING:
+    from pretune.api.served import Reply
     from pretune.cli.demo import Demo
-    from pretune.cli.served import Reply
 
 _ASKED_WIDTH = 60
 """Characters of a question that the demo's table shows."""

@@ -1,6 +1,5 @@
 """``pretune tasks``: versions of tasks in a registry, and which of them answers."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +34,9 @@ HERE = Path("registry")
 def add(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     registry: Root = HERE,
+    task: Annotated[
+        Path | None, typer.Option(help="Task file to serve it under; default: the run's own.")
+    ] = None,
     why: Why = "",
     as_json: AsJson = False,
 ) -> None:
@@ -42,10 +44,16 @@ def add(
     from pretune.api.registry import register
     from pretune.core.digest import SHORT
     from pretune.registry.describe import standing
+    from pretune.spec.task import load_task
 
-    version, state = register(run, registry, why)
+    spec = None if task is None else load_task(task)
+    version, state = register(run, registry, why, task=spec)
     short = version.digest[:SHORT]
-    text = f"added {short}; let it answer with: pretune tasks promote {version.task} {short}"
+    promote = f"pretune tasks promote {version.task} {short}"
+    text = f"added {short}; let it answer with: {promote}"
+    if version.task_spec.goals:
+        gate = f'pretune gate TASK.yaml {short} --registry "{registry}"'
+        text = f"added {short}; hold it to its goals with: {gate}, then: {promote}"
     show({"version": version.digest, **standing(state)}, Text(text), as_json=as_json)
 
 
@@ -77,21 +85,24 @@ def promote(
     version: Beginning,
     registry: Root = HERE,
     why: Why = "",
-    despite_goals: Annotated[
-        bool, typer.Option("--despite-goals", help="Even if it misses goals of the task.")
-    ] = False,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="evidence.json that pretune gate wrote elsewhere; it is kept first."),
+    ] = None,
+    override: Annotated[
+        str | None, typer.Option(help="Promote without a gate's pass, for this reason.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a version answer, if by its own metrics no goal of the task fails."""
+    """Let a version answer, if its gate passed; a task without goals needs no gate."""
+    from pretune.gating.evidence import read_evidence
     from pretune.registry.store import Author
 
-    _tell(
-        registry,
-        lambda opened: opened.promote(
-            name, version, Author.of_process(why), despite_goals=despite_goals
-        ),
-        as_json,
-    )
+    author = Author.of_process(why)
+    opened = _open(registry)
+    if evidence is not None:
+        opened.gate(name, version, read_evidence(evidence), author)
+    _tell(opened.promote(name, version, author, override=override), as_json)
 
 
 @app.command("rollback")
@@ -99,7 +110,8 @@ def rollback(name: Name, registry: Root = HERE, why: Why = "", as_json: AsJson =
     """Return to the version that answered before."""
     from pretune.registry.store import Author
 
-    _tell(registry, lambda opened: opened.roll_back(name, Author.of_process(why)), as_json)
+    opened = _open(registry)
+    _tell(opened.roll_back(name, Author.of_process(why)), as_json)
 
 
 @app.command("canary")
@@ -113,9 +125,8 @@ def canary(
     """Let a version answer a share of the requests."""
     from pretune.registry.store import Author
 
-    _tell(
-        registry, lambda opened: opened.canary(name, version, share, Author.of_process()), as_json
-    )
+    opened = _open(registry)
+    _tell(opened.canary(name, version, share, Author.of_process()), as_json)
 
 
 @app.command("shadow")
@@ -125,7 +136,8 @@ def shadow(
     """Ask a version whatever is asked, and count where it agrees."""
     from pretune.registry.store import Author
 
-    _tell(registry, lambda opened: opened.shadow(name, version, Author.of_process()), as_json)
+    opened = _open(registry)
+    _tell(opened.shadow(name, version, Author.of_process()), as_json)
 
 
 @app.command("remove")
@@ -151,10 +163,10 @@ def _open(root: Path) -> "Registry":
     return Registry(root)
 
 
-def _tell(root: Path, change: "Callable[[Registry], TaskState]", as_json: bool) -> None:
+def _tell(state: "TaskState", as_json: bool) -> None:
     from pretune.registry.describe import standing
 
-    found = standing(change(_open(root)))
+    found = standing(state)
     table = _table("current", "previous", "canary", "shadow", "changed")
     table.add_row(*_places(found))
     show(found, table, as_json=as_json)
@@ -187,19 +199,20 @@ def _short(digest: str | None) -> str:
 
 
 def _versions(found: dict[str, Any]) -> Table:
-    table = _table("version", "is", "adapter", "data", "metrics", "run")
+    table = _table("version", "is", "gate", "adapter", "data", "metrics", "run")
     canary = (found["canary"] or {}).get("version")
     roles = {"current": found["current"], "previous": found["previous"]}
     roles |= {"canary": canary, "shadow": found["shadow"]}
     for one in found["versions"]:
         role = ", ".join(role for role, digest in roles.items() if digest == one["version"])
         if "problem" in one:
-            table.add_row(_short(one["version"]), role, Text(one["problem"], "red"))
+            table.add_row(_short(one["version"]), role, "", Text(one["problem"], "red"))
             continue
         metrics = ", ".join(f"{key} {m['value']:.3f}" for key, m in one["metrics"].items())
         table.add_row(
             _short(one["version"]),
             role,
+            one["gate"]["verdict"] if one["gate"] else "",
             _short(one["adapter"]),
             _short(one["data"]),
             metrics,
@@ -209,9 +222,14 @@ def _versions(found: dict[str, Any]) -> Table:
 
 
 def _history(found: dict[str, Any]) -> Table:
-    table = _table("when", "what", "version", "by", "why")
+    table = _table("when", "what", "version", "by", "why", "on")
     for one in found["history"]:
         share = f" ({one['share']:g})" if "share" in one else ""
         shown = _short(one.get("version")) + share or "none"
-        table.add_row(one["at"], one["what"], shown, Text(one["by"]), Text(one["why"]))
+        on = f"evidence {_short(one['evidence'])}" if "evidence" in one else ""
+        if "verdict" in one:
+            on = f"{one['verdict']}, {on}"
+        if "override" in one:
+            on = f"override: {one['override']}"
+        table.add_row(one["at"], one["what"], shown, Text(one["by"]), Text(one["why"]), Text(on))
     return table

@@ -1,14 +1,11 @@
 """From a report to text: Jinja templates beside this file, always escaped in HTML. The style of all
 pages is in ``core/templates``."""
 
-import functools
 from typing import Any
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pretune.core.errors import DataError
 from pretune.evaluation.goals import Outcome
-from pretune.evaluation.report import scales
+from pretune.evaluation.report.pages import environment
 from pretune.evaluation.report.plots import forest, heat_map, loss_plot
 from pretune.evaluation.report.records import Report
 from pretune.evaluation.tables import top_confusions
@@ -46,7 +43,8 @@ def _render(template: str, report: Report, with_samples: bool, *, escape: bool) 
                 f'run "{run.run}" of task "{run.task}" has no metrics; evaluate it first'
             )
     values = {"report": report, "with_samples": with_samples, **_derived(report)}
-    return _environment(escape).get_template(template).render(values)
+    pages = environment("pretune.evaluation.report", escape=escape)
+    return pages.get_template(template).render(values)
 
 
 def _derived(report: Report) -> dict[str, Any]:
@@ -70,39 +68,8 @@ def _derived(report: Report) -> dict[str, Any]:
             for task in report.tasks
         },
         "losses": {task: loss_plot(report.of_task(task), colours) for task in report.tasks},
-        "largest_adapter": max((run.adapter_bytes or 0 for run in report.runs), default=0),
-    }
-
-
-def _cell(text: object) -> str:
-    """Text inside a Markdown table cell: one line, with no markup of its own."""
-    flat = " ".join(str(text).split())
-    for mark in "\\`*[<|":
-        flat = flat.replace(mark, "\\" + mark)
-    return flat
-
-
-@functools.cache
-def _environment(escape: bool) -> Environment:
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("pretune.evaluation.report"), PackageLoader("pretune.core")]
-        ),
-        autoescape=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "count": scales.count,
-        "size": scales.size,
-        "duration": scales.duration,
-        "cell": _cell,
-    }
-    environment.globals |= {
         "heat_map": heat_map,
         "top_confusions": top_confusions,
         "most_labels": MOST_LABELS,
+        "largest_adapter": max((run.adapter_bytes or 0 for run in report.runs), default=0),
     }
-    return environment

@@ -1,4 +1,4 @@
-"""A server for a while, and questions to it all at once: how the demo ends."""
+"""A server for a while, and questions to it all at once: the demo's end, a gate's load."""
 
 import json
 import signal
@@ -38,6 +38,7 @@ class Server:
     """A running server, asked as any client would ask it."""
 
     url: str
+    pid: int
 
     def ask(self, questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Reply]:
         """Send every (task, row) at once; the replies come in the order of the questions."""
@@ -50,6 +51,19 @@ class Server:
         with self._open("/v1/chat/completions", body) as response:
             found = json.load(response)["choices"][0]["message"]["content"]
         return Reply(task, str(found), time.perf_counter() - started)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
+
+    def peak_memory(self) -> int | None:
+        """Bytes of its resident set at the highest point; ``None`` where the system is silent."""
+        try:
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+        except (OSError, StopIteration):
+            return None
 
     def ready(self) -> bool:
         """Whether it takes requests yet."""
@@ -77,7 +91,7 @@ def serving(runs: Sequence[Path]) -> Iterator[Server]:
     command = [sys.executable, "-m", "pretune", "serve", *map(str, runs), "--port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            server = Server(f"http://127.0.0.1:{port}")
+            server = Server(f"http://127.0.0.1:{port}", process.pid)
             _wait(server, process)
             yield server
         finally:

@@ -1,0 +1,1 @@
+"""The gate's report: a model card in Markdown, a page, JUnit's XML."""
