@@ -29,7 +29,7 @@ from pretune.spec.task import TaskSpec, load_task
 from pretune.training.history import StopReason
 from pretune.training.loop import Start
 
-ROWS = 400
+ROWS = 200
 """Of the demo's rows."""
 
 TIMES = (0, 1, 4, 16)
@@ -58,7 +58,9 @@ def canaries() -> tuple[list[Canary], list[str]]:
     random = Random(0)
     names = [f"{first} {last}" for first in FIRST for last in LAST]
     random.shuffle(names)
-    numbers = [f"138{random.randrange(10**8):08}" for _ in range(len(TIMES) * EACH + OTHERS)]
+    numbers = [
+        f"1380013{end:04}" for end in random.sample(range(10**4), len(TIMES) * EACH + OTHERS)
+    ]
     found = []
     for number, name in enumerate(names[: len(TIMES) * EACH]):
         asked, *rows = (
