@@ -1,7 +1,8 @@
 """Do varied rows help? Operators on real sets at 100, 500 and 2,000 seed rows, with intervals.
 
 Everything is `pretune data probe`; this file says on which sets. What is finished is kept: stop
-and start the study at will.
+and start the study at will. It runs on a GPU where torch finds one. Processes may share the work,
+each with ``--only`` and ``--rows`` of its own.
 
     python studies/augmentation.py --data ../shared/data --out runs/probe
     python studies/augmentation.py --table runs/probe

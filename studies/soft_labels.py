@@ -2,7 +2,8 @@
 
 The teacher, all weights tuned, has learned all training rows. The student, LoRA r=8 on the prompt,
 has a few of them with labels and more without. All students take the same number of steps. Finished
-parts are kept: stop and start the study at will.
+parts are kept: stop and start the study at will. It runs on a GPU where torch finds one. Processes
+may share the work, a set each (``--set``).
 
     python studies/soft_labels.py --data ../shared/data --out runs/soft-labels
     python studies/soft_labels.py --table runs/soft-labels
@@ -194,6 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with sst2/ and banking77/")
     parser.add_argument("--out", type=Path, default=Path("runs/soft-labels"))
+    parser.add_argument("--set", action="append", choices=SETS, help="this set; repeatable")
     parser.add_argument("--only", nargs=2, metavar=("SET", "WHO"), help="one part, in-process")
     parser.add_argument("--table", type=Path, help="print the results of this folder")
     args = parser.parse_args()
@@ -204,7 +206,7 @@ def main() -> None:
         run(args.data, *args.only, args.out)
         return
     for who in ("teacher", *STUDENTS):
-        for name in SETS:
+        for name in args.set or SETS:
             if not (args.out / _slug(name) / _slug(who) / "result.json").exists():
                 print(f"{name}: {who}", flush=True)
                 command = [sys.executable, __file__, "--data", str(args.data)]

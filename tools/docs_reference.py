@@ -20,6 +20,7 @@ from pretune.spec.base import BaseSpec
 from pretune.spec.data import DataSpec, HubSource
 from pretune.spec.goals import Goal
 from pretune.spec.methods import METHODS, VETTED_WIDTH, MethodConfig
+from pretune.spec.privacy import PrivacySpec
 from pretune.spec.task import GenerateSpec, TaskSpec
 from pretune.spec.task_teacher import TaskTeacher
 from pretune.spec.template import TemplateSpec
@@ -60,6 +61,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`goals`", Goal),
     ("`teacher`", TaskTeacher),
     ("`train`", TrainSpec),
+    ("`train`: `privacy`", PrivacySpec),
     ("`generate`", GenerateSpec),
 )
 

@@ -59,6 +59,17 @@ def test_a_run_leaves_what_its_record_says(bench, task, tmp_path):
     assert report["digest"] == run.adapter.notes["data"]
 
 
+def test_a_private_run_says_its_promise_and_not_the_digest_of_its_rows(bench, task, tmp_path):
+    train = {"epochs": 1, "batch_size": 8, "privacy": {"epsilon": 20}}
+    run = bench.train(task(train=train), tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
+    manifest = (tmp_path / "run" / record["adapter"] / "manifest.json").read_text(encoding="utf-8")
+    assert json.loads(manifest)["notes"]["privacy"] == record["privacy"]
+    assert 19 < record["privacy"]["epsilon"] <= 20
+    # Who knows all rows but one could try that one until such a digest fits.
+    assert run.data.digest not in manifest
+
+
 def test_the_watched_metric_is_the_served_one(bench, task, tmp_path):
     run = bench.train(task(), tmp_path / "run")
     measured = bench.evaluate(task(), run.data.validation, run.adapter)

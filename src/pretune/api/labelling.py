@@ -1,14 +1,14 @@
 """Steps of the data workshop that ask a task's teacher: for answers, and for what it thinks."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from pretune.api.local_teacher import LocalTeacher, Said, teacher_of
 from pretune.bases import load_renderer
+from pretune.core.batched import batched
 from pretune.core.errors import SpecError
 from pretune.core.origin import RowKind, made
 from pretune.core.records import Example, Row, TokenExample
@@ -31,8 +31,6 @@ TOP = 16
 
 _UNIT = 64
 """Rows that are asked together; what a kill costs."""
-
-T = TypeVar("T")
 
 
 class _Asked(NamedTuple):
@@ -75,7 +73,7 @@ def label_rows(
             unread = Unread()
             rows = read_tracked(sources, unread, task.data.encoding)
             number = 0
-            for number, some in enumerate(_units(rows), 1):
+            for number, some in enumerate(batched(rows, _UNIT), 1):
                 if number > draft.units:
                     labelling.answer(draft, some)
                     _end(draft)
@@ -163,7 +161,7 @@ def soften_rows(
             if draft.units == 0:
                 draft.write("soft", header.line())
                 draft.end_unit()
-            for number, some in enumerate(_units(_training(task)), 2):
+            for number, some in enumerate(batched(_training(task), _UNIT), 2):
                 if number > draft.units:
                     for line in think(draft, some):
                         draft.write("soft", line.line())
@@ -210,12 +208,6 @@ def _training(task: TaskSpec) -> Iterator[_Asked]:
     for split, row, example in read_examples(task, Template(task)):
         if row is not None and not isinstance(example, Rejected) and split is Split.TRAIN:
             yield _Asked(row, example)
-
-
-def _units(items: Iterable[T]) -> Iterator[list[T]]:
-    left = iter(items)
-    while some := list(islice(left, _UNIT)):
-        yield some
 
 
 def _end(draft: Draft) -> None:

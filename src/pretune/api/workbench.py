@@ -70,7 +70,7 @@ class TrainedRun:
 
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says, as JSON values."""
-        result = self.result
+        result, privacy = self.result, self.adapter.notes.get("privacy")
         return {
             "task": self.adapter.notes["task"],
             "adapter": str(self.adapter_folder.relative_to(self.folder.path)),
@@ -86,6 +86,7 @@ class TrainedRun:
             "seconds": round(result.seconds, 2),
             "tokens_per_second": round(result.tokens_per_second),
             "peak_memory_bytes": result.peak_memory,
+            **({"privacy": privacy} if privacy else {}),
         }
 
 
@@ -249,11 +250,13 @@ class Workbench:
         oversight: Oversight,
     ) -> TrainResult:
         text, seed = start_text(task), task.train.seed
+        # Who knows all rows but one could try that one until the digest of all of them fits.
+        digest = None if task.train.privacy else data.digest
         objective = objective_of(task, self.base.renderer, data.train)
         with tuning(self.injection, task.method, task.scope, text=text, seed=seed) as tunable:
             if task.begin_with is not None:
                 tunable.begin_with(load_adapter(adapter_folder(task.begin_with)))
-            notes = {"task": task.name, "data": data.digest, "spec": task.digest()}
+            notes = {"task": task.name, "data": digest, "spec": task.digest()}
             begun = {"begun_with": tunable.begun_with} if tunable.begun_with else {}
             return train(
                 tunable,

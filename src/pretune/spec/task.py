@@ -193,6 +193,8 @@ class TaskSpec(Strict):
             for key in ("adapter", "soft"):
                 path = getattr(self.teacher, key)
                 value["teacher"][key] = path and path.name
+        if self.train.privacy is None:
+            del value["train"]["privacy"]  # likewise
         return digest.of_json(value)
 
 

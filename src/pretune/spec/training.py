@@ -1,10 +1,11 @@
 """The train section of a task file; the defaults are the vetted recipe."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pretune.spec.model import Strict
+from pretune.spec.privacy import PrivacySpec
 
 
 class TrainSpec(Strict):
@@ -48,3 +49,20 @@ class TrainSpec(Strict):
     max_length: int | None = Field(
         None, ge=8, description="most tokens of prompt and answer; default: the base's context"
     )
+    privacy: PrivacySpec | None = Field(
+        None, description="section below; default: what a row says may be learned by heart"
+    )
+
+    @model_validator(mode="after")
+    def _row_by_row(self) -> Self:
+        if self.privacy is not None and self.micro_batch_size not in (None, 1):
+            raise ValueError(
+                f'micro_batch_size "{self.micro_batch_size}": with privacy, rows are learned one '
+                "by one; remove it"
+            )
+        return self
+
+    @property
+    def most_at_once(self) -> int | None:
+        """Most rows in one forward pass; ``None``: all of a step's."""
+        return self.micro_batch_size if self.privacy is None else 1

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast
 from torch import Tensor
 
 from pretune.adapters.tunable import Tunable
-from pretune.core.errors import BusyError, DataError
+from pretune.core.errors import BusyError, DataError, SpecError
 from pretune.core.events import Event
 from pretune.core.files import folder_lock
 from pretune.core.names import unknown
@@ -38,6 +38,7 @@ from pretune.training.objectives.sft import SFT
 from pretune.training.optimizer import peak_rate
 from pretune.training.oversight import ALONE, Oversight
 from pretune.training.plan import Plan, batch_size
+from pretune.training.privacy import Private, Secret, moved, promise
 from pretune.training.result import TrainResult
 from pretune.training.schedules import rate_factor
 from pretune.training.stepper import Stepped, Stepper
@@ -92,6 +93,7 @@ def train(
     Raises:
         BusyError: ``folder`` is in use, or holds a training and ``start`` is ``NEW``.
         DataError: no examples.
+        SpecError, MissingExtra: a promise of privacy that cannot be kept, or not reckoned.
         TrainingError: a loss or gradient that is not finite, nothing to learn, or a training to
             resume that was another one.
         StorageError: a checkpoint cannot be written (the earlier one is intact) or read.
@@ -102,6 +104,8 @@ def train(
     main = accelerator.is_main_process
     lock = folder_lock(folder, "training") if main else contextlib.nullcontext()
     checkpointing = spec.gradient_checkpointing
+    size = batch_size(tunable.config, spec)
+    private = _private(examples, spec, size, accelerator.num_processes)
     with (
         lock,
         held_back() as interruption,
@@ -120,8 +124,9 @@ def train(
             identity=identity_of(
                 tunable, examples, spec, objective, validation, accelerator.num_processes
             ),
-            plan=Plan(examples, spec, batch_size(tunable.config, spec)),
-            stepper=Stepper(accelerator, tunable, objective, spec),
+            plan=Plan(examples, spec, size, private and private.secret),
+            stepper=Stepper(accelerator, tunable, objective, spec, private),
+            private=private,
         )
         try:
             training.begin(start)
@@ -130,6 +135,21 @@ def train(
             training.tell("train.failed", error=type(error).__name__)
             raise
         return training.result(reason, notes or {})
+
+
+def _private(
+    examples: Sequence[TokenExample], spec: TrainSpec, size: int, processes: int
+) -> Private | None:
+    """What ``spec`` promises about the rows, if anything."""
+    if spec.privacy is None:
+        return None
+    if processes > 1:
+        raise SpecError(
+            f'train.privacy: a private training runs in one process, and there are "{processes}"; '
+            "start it without accelerate launch"
+        )
+    steps = Plan(examples, spec, size).steps
+    return Private(promise(spec.privacy, len(examples), size, steps), Secret(), size)
 
 
 @dataclass(eq=False)
@@ -148,6 +168,7 @@ class _Training:
     identity: Mapping[str, Any]
     plan: Plan
     stepper: Stepper
+    private: Private | None
     history: History = field(default_factory=History)
     best: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -155,6 +176,7 @@ class _Training:
         self._memory = PeakMemory(self.tunable.injection.base.device)
         self._began = self._saved = time.monotonic()
         self._first = 0
+        self._start = self.tunable.state() if self.private else {}
 
     def begin(self, start: Start) -> None:
         """Take up what ``folder`` holds, or start."""
@@ -169,6 +191,8 @@ class _Training:
             self.tunable.load(dict(found.tensors["parameters"]))
             self.stepper.load(found.tensors.get("optimizer", {}))
             self.best = found.tensors.get("best", {})
+            if self.private and "private" in found.tensors:
+                self.private.secret.load(found.tensors["private"])
             set_rng_state(found.tensors["rng"], self.tunable.injection.base.device)
         self._first = self.history.step
         self.tell(
@@ -180,6 +204,7 @@ class _Training:
             steps_per_epoch=self.plan.steps_per_epoch,
             parameters=sum(p.numel() for p in self.tunable.parameters.values()),
             watch=self.validation.watch if self.validation else None,
+            **({"privacy": self.private.promise.to_dict()} if self.private else {}),
         )
 
     def run(self) -> StopReason:
@@ -205,6 +230,9 @@ class _Training:
             self.tunable.load(dict(self.best))
         best = self.validation.best(history.measurements) if self.validation else None
         found = best or Measurement(history.step, {})
+        if self.private and history.step:
+            far = moved(self._start, self.tunable.live())
+            notes = {**notes, "privacy": {**self.private.promise.to_dict(), "moved": far}}
         adapter = self.tunable.adapter(
             **{"step": found.step, "metrics": dict(found.metrics), **notes}
         )
@@ -309,5 +337,7 @@ class _Training:
             "best": self.best,
             "rng": rng_state(self.tunable.injection.base.device),
         }
+        if self.private and not self.history.reason:
+            tensors["private"] = self.private.secret.state()
         Checkpoint(self.identity, self.history, tensors).save(self.folder)
         self.tell("train.checkpoint", path=str(self.folder / FILE_NAME))

@@ -10,15 +10,28 @@ from pretune.core.records import TokenExample
 from pretune.data.batches import LengthBuckets
 from pretune.spec.methods import MethodConfig
 from pretune.spec.training import TrainSpec
+from pretune.training.privacy import Secret
 
 T = TypeVar("T")
 
 
 class Plan:
-    """Steps count from 1 as they are finished; step 0 is the start."""
+    """Steps count from 1 as they are finished; step 0 is the start.
 
-    def __init__(self, examples: Sequence[TokenExample], spec: TrainSpec, batch_size: int) -> None:
+    With a ``secret``, every row is drawn for every step by itself, as often as it would come up
+    otherwise: an epoch is that many steps.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[TokenExample],
+        spec: TrainSpec,
+        batch_size: int,
+        secret: Secret | None = None,
+    ) -> None:
         self._spec = spec
+        self._secret = secret
+        self._count, self._rate = len(examples), batch_size / len(examples)
         self._buckets = LengthBuckets([len(e) for e in examples], batch_size, spec.seed)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self.steps_per_epoch = len(self._buckets)
@@ -29,6 +42,8 @@ class Plan:
 
     def rows(self, step: int) -> list[int]:
         """Indices of the rows that are learned between ``step`` and the next one."""
+        if self._secret is not None:
+            return self._secret.drawn(step, self._count, self._rate)
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = epoch, self._buckets.batches(epoch)

@@ -24,6 +24,7 @@ from pretune.training.optimizer import (
 )
 from pretune.training.plan import shares
 from pretune.training.precision import autocasts
+from pretune.training.privacy import Private, RowSum
 
 
 class Stepped(NamedTuple):
@@ -61,11 +62,16 @@ class Stepper:
 
     Processes of one training each take their share of every step's rows; the sums are divided by
     the weight of the whole step, so that neither the number of processes nor the size of the
-    pieces changes what is learned.
+    pieces changes what is learned. A ``private`` training takes rows one by one, in one process.
     """
 
     def __init__(
-        self, accelerator: Accelerator, tunable: Tunable, objective: Objective, spec: TrainSpec
+        self,
+        accelerator: Accelerator,
+        tunable: Tunable,
+        objective: Objective,
+        spec: TrainSpec,
+        private: Private | None = None,
     ) -> None:
         self._accelerator = accelerator
         self._tunable = tunable
@@ -77,6 +83,8 @@ class Stepper:
             self._plain,
             device_placement=[False, False],
         )
+        self._private = private
+        self._row_sum = private and RowSum(tunable.parameters.values(), private.promise)
 
     def step(self, rows: Sequence[TokenExample], factor: float, number: int) -> Stepped:
         """Learn ``rows`` as step ``number``, at ``factor`` of the peak rate.
@@ -89,13 +97,18 @@ class Stepper:
         lengths = [int(piece.batch.attention_mask.sum()) for piece in pieces if piece.weight]
         counts = torch.tensor([sum(weights), sum(lengths)], dtype=torch.float64)
         weight, tokens = self._over_processes(counts)
-        if not weight:
+        if self._row_sum is not None:
+            sums = self._learn_rows(pieces, number)
+        elif not weight:
             raise TrainingError(f"step {number}: nothing to learn in {_named(rows)}")
-        sums = [self._backward(p, weight, last=p is pieces[-1]) for p in pieces]
+        else:
+            sums = [self._backward(p, weight, last=p is pieces[-1]) for p in pieces]
         norm = self._accelerator.clip_grad_norm_(self._module.parameters(), self._spec.clip_norm)
         set_rate(self._plain, factor)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        if not weight:  # no row was drawn, and a private step is noise alone
+            return Stepped(0.0, float(norm), 0, {})
         # The only wait for the device. What went wrong is found before it can be saved.
         names = sorted(sums[0].values)
         table = torch.stack([_column(one, names) for one in sums]).sum(0)
@@ -114,12 +127,34 @@ class Stepper:
     def _pieces(self, rows: Sequence[TokenExample]) -> list[Piece]:
         """This process's share of ``rows``; one without weight where there is none left for it, as
         every process must take part in the exchange of gradients."""
-        size = self._spec.micro_batch_size or len(rows)
+        if not rows:
+            return []
+        size = self._spec.most_at_once or len(rows)
         accelerator = self._accelerator
         own = shares(rows, accelerator.num_processes, accelerator.process_index, size)
         if own:
             return [self._objective.collate(self._tunable, some) for some in own]
         return [replace(self._objective.collate(self._tunable, rows[:1]), weight=0.0)]
+
+    def _learn_rows(self, pieces: Sequence[Piece], number: int) -> list[Loss]:
+        """Leave the noised sum of the rows' own gradients, each of the mean over its targets: what
+        one row adds depends on no other. ``cut`` is the share of targets in rows that were cut."""
+        assert self._private is not None
+        assert self._row_sum is not None
+        promise, sums, norms = self._private.promise, [], []
+        for piece in pieces:
+            if not piece.weight:
+                continue
+            done = self._backward(piece, piece.weight, last=True)
+            norms.append(norm := self._row_sum.add())
+            cut = (norm > promise.row_norm) * piece.weight
+            sums.append(Loss(done.total, {**done.values, "cut": cut}))
+        if number == 1 and norms and not any(norms):
+            raise self._no_gradient()
+        device = self._tunable.injection.base.device
+        noise = self._private.secret.generator("noise", number, device)
+        self._row_sum.release(self._private.batch_size, noise)
+        return sums
 
     def _backward(self, piece: Piece, weight: float, *, last: bool) -> Loss:
         injection, mounted = self._tunable.injection, self._tunable.mounted

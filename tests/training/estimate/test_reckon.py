@@ -59,9 +59,12 @@ def test_what_saves_memory():
     pieces = phases(work(8, train={"micro_batch_size": 2}), deep)["step"]
     split = phases(work(8, devices=4), deep)["step"]
     low = phases(work(8), deep, autocast=True)["step"]
+    private = phases(work(8, train={"privacy": {"epsilon": 8}}), deep)["step"]
     assert again["activations"] < 0.5 * plain["activations"]
     assert pieces["activations"] == pytest.approx(plain["activations"] / 4, rel=0.05)
     assert split["activations"] == pieces["activations"]
+    assert private["activations"] == pytest.approx(plain["activations"] / 8, rel=0.05)
+    assert private["sum of rows"] == private["adapter"]
     assert split["exchange"] == split["adapter"]  # what devices tell each other
     assert low["activations"] != plain["activations"]
 

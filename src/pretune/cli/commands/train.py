@@ -47,6 +47,12 @@ def train(
         raise typer.Exit(INTERRUPTED)
     record = run.record()
     parts: list[Any] = [f'adapter: "{run.adapter_folder}"']
+    if "privacy" in record:
+        parts.append(
+            "privacy: epsilon {epsilon:.3g}, delta {delta:g}, for {unit}".format(
+                **record["privacy"]
+            )
+        )
     if run.data.test:
         found = workbench.evaluate(spec, run.data.test, run.adapter)
         save_evaluation(found, run.folder.evaluation)

@@ -1,12 +1,12 @@
 """Steps of the workshop: rows to masked rows, and back."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pretune.core.batched import batched
 from pretune.core.errors import DataError, SpecError
 from pretune.core.names import unknown
 from pretune.core.origin import KEY
@@ -142,7 +142,7 @@ def _work(
     """Change the rows that are not done, batch by batch."""
     unread = Unread()
     batches = 0
-    for batch in _batches(read_tracked([source], unread)):
+    for batch in batched(read_tracked([source], unread), _BATCH):
         batches += 1
         if progress is not None:
             progress(len(batch))
@@ -167,11 +167,6 @@ def _work(
         for reason, count in unread.counts.items():
             draft.count(f"not read: {reason}", count)
         draft.end_unit()
-
-
-def _batches(rows: Iterator[Tracked]) -> Iterator[list[Tracked]]:
-    while batch := list(islice(rows, _BATCH)):
-        yield batch
 
 
 def _keyed(inputs: Mapping[str, str], key: Key) -> dict[str, str]:

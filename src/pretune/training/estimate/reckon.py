@@ -57,6 +57,7 @@ def reckon(work: Work, base: Base, *, autocast: bool) -> Reckoned:
     state |= {"kept weights": weights} if full else {"adapter": trained}
     pieces = -(-work.batch // (work.devices * work.piece))
     early = {"gradients": trained} if pieces > 1 else {}
+    early |= {"sum of rows": 4 * count} if work.train.privacy else {}
     exchanged = {"exchange": trained} if work.devices > 1 else {}
     phases = [_phase("step", state, step.parts, early, exchanged)]
     copies, measured = 2 * trained, 0.0

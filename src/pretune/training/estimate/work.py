@@ -53,7 +53,7 @@ class Work(BaseModel):
     def piece(self) -> int:
         """Rows in one forward pass on one device."""
         share = -(-self.batch // self.devices)
-        return min(share, self.train.micro_batch_size or share)
+        return min(share, self.train.most_at_once or share)
 
     @property
     def tokens(self) -> int:
