@@ -106,6 +106,12 @@ class Injection:
         self._routing: Routing | None = None
         self._edits: Sequence[Edit] = ()
         self._stacks: list[Stack] = []
+        self._linears = frozenset(site.name for site in base.anatomy.linears)
+        # Asked at every step: the modules' own tables, not a walk through the modules.
+        modules = list(base.model.modules())
+        self._heard = [
+            table for one in modules for table in (one._forward_hooks, one._forward_pre_hooks)
+        ]
 
     def mount(self, name: str, adapter: Adapter) -> Mounted:
         """Put ``adapter`` into a free slot under ``name``.
@@ -174,16 +180,20 @@ class Injection:
         finally:
             self._routing, self._edits = before
 
+    @property
+    def acts(self) -> bool:
+        """Whether the routing in force names any adapter that acts."""
+        return bool(self._edits)
+
     def linear_edits(self) -> Sequence[Edit] | None:
         """What the routing in force does, if it acts at linear layers alone, else ``None``; nothing
         where it leaves every token to the base."""
-        linear = {site.name for site in self.base.anatomy.linears}
-        return self._edits if all(edit.sites <= linear for edit in self._edits) else None
+        return self._edits if all(edit.sites <= self._linears for edit in self._edits) else None
 
     @property
-    def hooks(self) -> int:
-        """How many hooks it has on the base."""
-        return len(self._hooks)
+    def alone(self) -> bool:
+        """Whether nobody else has hooks on the base: who runs it in another way hears none."""
+        return sum(map(len, self._heard)) == len(self._hooks)
 
     @property
     def stacked_bytes(self) -> int:
@@ -192,18 +202,22 @@ class Injection:
 
     @contextmanager
     def narrowed(self, index: Tensor) -> Iterator[None]:
-        """Within :meth:`routed`, go on with the rows ``index (n,)`` of the flattened batch."""
+        """Within :meth:`routed`, go on with the rows ``index (n,)`` of the flattened batch; on the
+        CPU, as the routing is."""
         if self._routing is None:
             yield
             return
-        slots = self._routing.slots.flatten()[index.cpu()]
-        virtual = self._routing.virtual.flatten()[index.cpu()]
+        slots = self._routing.slots.flatten()[index]
+        virtual = self._routing.virtual.flatten()[index]
         narrow = Routing(slots, virtual)
         with self._steered(narrow, self._alone(narrow, slots.unique().tolist())):
             yield
 
     def _edits_of(self, routing: Routing) -> list[Edit]:
         slots = routing.slots.flatten()
+        if bool((slots == NO_SLOT).all()):
+            self._stacks = []
+            return []
         present, counts = (found.tolist() for found in slots.unique(return_counts=True))
         few = self._few(dict(zip(present, counts, strict=True)))
         self._stacks = restacked(self._stacks, few)

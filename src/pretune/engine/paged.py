@@ -22,18 +22,20 @@ _NAME = "pretune_paged"
 
 
 class KVBlocks:
-    """The device memory of all blocks: per layer ``(blocks + 1, B, 2, kv_heads, d)``, keys and
+    """The device memory of all blocks: per layer ``(blocks + 2, B, 2, kv_heads, d)``, keys and
     values of a token side by side, so that a block is read and a token written in one piece.
 
-    The last block, :attr:`blank`, is never written: it stands where a table is padded. It and the
-    unwritten part of any block are zeros, not whatever memory held: attention weighs what a
-    sequence does not see with zero, but zero times NaN is NaN.
+    Two blocks are nobody's. :attr:`blank` is never written: it stands where a table is padded. It
+    and the unwritten part of any block are zeros, not whatever memory held: attention weighs what a
+    sequence does not see with zero, but zero times NaN is NaN. :attr:`scratch` is what rows write
+    that only fill a step up.
     """
 
     def __init__(self, base: Base, blocks: int, block: int) -> None:
         anatomy = base.anatomy
-        self.blank = blocks
-        shape = (blocks + 1, block, 2, anatomy.kv_heads, anatomy.head_dim)
+        self.block = block
+        self.blank, self.scratch = blocks, blocks + 1
+        shape = (blocks + 2, block, 2, anatomy.kv_heads, anatomy.head_dim)
         self.layers = [
             torch.zeros(shape, dtype=base.model.dtype, device=base.device)
             for _ in range(anatomy.layers)
