@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.method import LowRank, Method
 from pretune.adapters.rows import Rows, rows_of
+from pretune.adapters.runs import runs_of
 from pretune.adapters.stacked import Stack, StackedRows, Updates, restacked
 from pretune.bases import Base
 from pretune.bases.anatomy import Site
@@ -67,7 +68,7 @@ class Mounted:
             if update is None or update.up.requires_grad:
                 return None
             found[site] = update
-        return found
+        return Updates(found) if found else None
 
 
 class Edit(Protocol):
@@ -219,28 +220,29 @@ class Injection:
             self._stacks = []
             return []
         present, counts = (found.tolist() for found in slots.unique(return_counts=True))
-        few = self._few(dict(zip(present, counts, strict=True)))
+        low_rank = self._low_rank(present)
+        few = _few(dict(zip(present, counts, strict=True)), low_rank)
         self._stacks = restacked(self._stacks, few)
         device = self.base.device
+        many = {slot: one for slot, one in low_rank.items() if slot not in few}
+        runs = runs_of(slots, many, device)
+        alone = [slot for slot in present if slot not in few and slot not in runs.slots]
         return [
-            *self._alone(routing, [slot for slot in present if slot not in few]),
+            *self._alone(routing, alone),
             *(StackedRows(stack, slots, few, device) for stack in self._stacks),
+            *runs.edits,
         ]
 
-    def _few(self, rows: Mapping[int, int]) -> dict[int, Updates]:
-        """Slots that are better computed together, by their numbers of rows: not those with many
-        more than most, for whom all others' places would be padded."""
+    def _low_rank(self, slots: Sequence[int]) -> dict[int, Updates]:
+        """The updates of those of ``slots`` that can be computed together: without gradients."""
         if torch.is_grad_enabled():
             return {}
         by_slot = self._by_slot()
-        found = {
+        return {
             slot: updates
-            for slot, count in rows.items()
-            if slot != NO_SLOT and count <= _FEW and (updates := by_slot[slot].updates)
+            for slot in slots
+            if slot != NO_SLOT and (updates := by_slot[slot].updates) is not None
         }
-        usual = median(rows[slot] for slot in found) if found else 0
-        found = {slot: one for slot, one in found.items() if rows[slot] <= _SKEW * usual}
-        return found if len(found) > 1 else {}
 
     def _alone(self, routing: Routing, present: Sequence[int]) -> list[Edit]:
         slots, virtual = routing.slots.flatten(), routing.virtual.flatten()
@@ -290,3 +292,12 @@ class Injection:
             return (y, *output[1:]) if isinstance(output, tuple) else y
 
         return edit
+
+
+def _few(rows: Mapping[int, int], low_rank: Mapping[int, Updates]) -> dict[int, Updates]:
+    """Slots with a few rows, by their numbers of ``rows``: not those with many more than most, for
+    whom all others' places would be padded."""
+    found = {slot: one for slot, one in low_rank.items() if rows[slot] <= _FEW}
+    usual = median(rows[slot] for slot in found) if found else 0
+    found = {slot: one for slot, one in found.items() if rows[slot] <= _SKEW * usual}
+    return found if len(found) > 1 else {}

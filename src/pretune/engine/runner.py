@@ -1,5 +1,6 @@
 """The runner: one step of a plan through the base, as one row of tokens."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -108,12 +109,18 @@ class Runner:
 
     def _ordered(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Single tokens first, by the number of blocks they see, so that near ones form a group;
-        then pieces by slot, so that the rows of an adapter stand in one run."""
+        then pieces by slot, so that the rows of an adapter stand in one run, and runs of one length
+        beside each other."""
+        rows: Counter[int] = Counter()
+        for piece in pieces:
+            if not _single(piece):
+                rows[self._slot(piece)] += len(piece)
 
-        def order(piece: Piece) -> tuple[int, int]:
+        def order(piece: Piece) -> tuple[int, int, int]:
             if _single(piece):
-                return (0, len(piece.sequence.blocks))
-            return (1, self._slot(piece))
+                return (0, len(piece.sequence.blocks), 0)
+            slot = self._slot(piece)
+            return (1, rows[slot], slot)
 
         return sorted(pieces, key=order)
 
