@@ -34,7 +34,7 @@ class Probe(Engine):
             self.pieces.append(pieces)
             for piece, logits in zip(ran.pieces, ran.split(), strict=True):
                 sequence = piece.sequence
-                self.logits.setdefault(sequence.request.id, []).append(logits[0])
+                self.logits.setdefault(sequence.request.id, []).append(logits[0].clone())
                 self.kv[sequence.request.id] = self._read(sequence, piece.stop)
             return ran
 
@@ -42,7 +42,7 @@ class Probe(Engine):
 
     def _read(self, sequence: Running, length: int) -> Tensor:
         """Keys and values of a sequence, ``(2, layers, kv_heads, length, head_dim)``."""
-        table = torch.tensor(sequence.blocks)
+        table = torch.tensor(sequence.blocks, device=self.base.device)
         layers = range(len(self._memory.layers))
         known = torch.stack([self._memory.read(layer, table) for layer in layers])
         return known[:, :length].permute(2, 0, 3, 1, 4)

@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.method import LowRank, Method
 from pretune.adapters.rows import Rows, rows_of
+from pretune.adapters.runs import runs_of
 from pretune.adapters.stacked import Stack, StackedRows, Updates, restacked
 from pretune.bases import Base
 from pretune.bases.anatomy import Site
@@ -67,7 +68,7 @@ class Mounted:
             if update is None or update.up.requires_grad:
                 return None
             found[site] = update
-        return found
+        return Updates(found) if found else None
 
 
 class Edit(Protocol):
@@ -106,6 +107,12 @@ class Injection:
         self._routing: Routing | None = None
         self._edits: Sequence[Edit] = ()
         self._stacks: list[Stack] = []
+        self._linears = frozenset(site.name for site in base.anatomy.linears)
+        # Asked at every step: the modules' own tables, not a walk through the modules.
+        modules = list(base.model.modules())
+        self._heard = [
+            table for one in modules for table in (one._forward_hooks, one._forward_pre_hooks)
+        ]
 
     def mount(self, name: str, adapter: Adapter) -> Mounted:
         """Put ``adapter`` into a free slot under ``name``.
@@ -174,16 +181,20 @@ class Injection:
         finally:
             self._routing, self._edits = before
 
+    @property
+    def acts(self) -> bool:
+        """Whether the routing in force names any adapter that acts."""
+        return bool(self._edits)
+
     def linear_edits(self) -> Sequence[Edit] | None:
         """What the routing in force does, if it acts at linear layers alone, else ``None``; nothing
         where it leaves every token to the base."""
-        linear = {site.name for site in self.base.anatomy.linears}
-        return self._edits if all(edit.sites <= linear for edit in self._edits) else None
+        return self._edits if all(edit.sites <= self._linears for edit in self._edits) else None
 
     @property
-    def hooks(self) -> int:
-        """How many hooks it has on the base."""
-        return len(self._hooks)
+    def alone(self) -> bool:
+        """Whether nobody else has hooks on the base: who runs it in another way hears none."""
+        return sum(map(len, self._heard)) == len(self._hooks)
 
     @property
     def stacked_bytes(self) -> int:
@@ -192,41 +203,46 @@ class Injection:
 
     @contextmanager
     def narrowed(self, index: Tensor) -> Iterator[None]:
-        """Within :meth:`routed`, go on with the rows ``index (n,)`` of the flattened batch."""
+        """Within :meth:`routed`, go on with the rows ``index (n,)`` of the flattened batch; on the
+        CPU, as the routing is."""
         if self._routing is None:
             yield
             return
-        slots = self._routing.slots.flatten()[index.cpu()]
-        virtual = self._routing.virtual.flatten()[index.cpu()]
+        slots = self._routing.slots.flatten()[index]
+        virtual = self._routing.virtual.flatten()[index]
         narrow = Routing(slots, virtual)
         with self._steered(narrow, self._alone(narrow, slots.unique().tolist())):
             yield
 
     def _edits_of(self, routing: Routing) -> list[Edit]:
         slots = routing.slots.flatten()
+        if bool((slots == NO_SLOT).all()):
+            self._stacks = []
+            return []
         present, counts = (found.tolist() for found in slots.unique(return_counts=True))
-        few = self._few(dict(zip(present, counts, strict=True)))
+        low_rank = self._low_rank(present)
+        few = _few(dict(zip(present, counts, strict=True)), low_rank)
         self._stacks = restacked(self._stacks, few)
         device = self.base.device
+        many = {slot: one for slot, one in low_rank.items() if slot not in few}
+        runs = runs_of(slots, many, device)
+        alone = [slot for slot in present if slot not in few and slot not in runs.slots]
         return [
-            *self._alone(routing, [slot for slot in present if slot not in few]),
+            *self._alone(routing, alone),
             *(StackedRows(stack, slots, few, device) for stack in self._stacks),
+            *runs.edits,
         ]
 
-    def _few(self, rows: Mapping[int, int]) -> dict[int, Updates]:
-        """Slots that are better computed together, by their numbers of rows: not those with many
-        more than most, for whom all others' places would be padded."""
+    def _low_rank(self, slots: Sequence[int]) -> dict[int, Updates]:
+        """The updates of those of ``slots`` that can be computed together: without gradients."""
         if torch.is_grad_enabled():
             return {}
         by_slot = self._by_slot()
-        found = {
+        return {
             slot: updates
-            for slot, count in rows.items()
-            if slot != NO_SLOT and count <= _FEW and (updates := by_slot[slot].updates)
+            for slot in slots
+            if slot != NO_SLOT and (updates := by_slot[slot].updates) is not None
         }
-        usual = median(rows[slot] for slot in found) if found else 0
-        found = {slot: one for slot, one in found.items() if rows[slot] <= _SKEW * usual}
-        return found if len(found) > 1 else {}
 
     def _alone(self, routing: Routing, present: Sequence[int]) -> list[Edit]:
         slots, virtual = routing.slots.flatten(), routing.virtual.flatten()
@@ -276,3 +292,12 @@ class Injection:
             return (y, *output[1:]) if isinstance(output, tuple) else y
 
         return edit
+
+
+def _few(rows: Mapping[int, int], low_rank: Mapping[int, Updates]) -> dict[int, Updates]:
+    """Slots with a few rows, by their numbers of ``rows``: not those with many more than most, for
+    whom all others' places would be padded."""
+    found = {slot: one for slot, one in low_rank.items() if rows[slot] <= _FEW}
+    usual = median(rows[slot] for slot in found) if found else 0
+    found = {slot: one for slot, one in found.items() if rows[slot] <= _SKEW * usual}
+    return found if len(found) > 1 else {}

@@ -1,10 +1,12 @@
 """Many low-rank adapters on a few rows each: one batched product for all of them.
 
 That is decode with scope ``all``, where each adapter has a row or two and the number of products is
-what a step costs. In prefill an adapter has a run of rows, and is served better alone.
+what a step costs. In prefill an adapter has a run of rows (``adapters/runs.py``).
 """
 
 from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,8 +14,37 @@ from torch import Tensor
 from pretune.adapters.method import LowRank
 from pretune.bases.anatomy import Site
 
-Updates = Mapping[str, LowRank]
-"""An adapter's low-rank updates by site."""
+
+@dataclass(frozen=True, eq=False)
+class Updates:
+    """An adapter's low-rank updates by site."""
+
+    by_site: Mapping[str, LowRank]
+
+    @property
+    def sites(self) -> Set[str]:
+        """Where it acts."""
+        return self.by_site.keys()
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]:
+        """What two adapters must have in common to be computed together."""
+        return tuple(
+            (site, tuple(one.down.shape), tuple(one.up.shape)) for site, one in self.by_site.items()
+        )
+
+
+def stacked(updates: Sequence[LowRank], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``down (n, rank, width_in)`` and ``up (n, rank, width_out)`` with the scale."""
+    down = torch.stack([one.down for one in updates])
+    up = torch.stack([one.up for one in updates]).transpose(1, 2)
+    if len(scales := {one.scale for one in updates}) == 1:
+        up = up * scales.pop()
+    else:
+        each = torch.tensor([one.scale for one in updates], dtype=up.dtype)
+        up = up * each.to(up.device)[:, None, None]
+    return down.to(dtype), up.to(dtype).contiguous()
+
 
 _MOST_STACKS = 4
 """Stacks of like adapters beyond which they are put together anew: each costs its own products."""
@@ -21,7 +52,7 @@ _MOST_STACKS = 4
 
 class Stack:
     """Updates of the slots ``members``, of one shape, side by side; a copy, made when a site is
-    first asked for: ``down (n, rank, width_in)`` and ``up (n, rank, width_out)`` with the scale."""
+    first asked for."""
 
     def __init__(self, members: Mapping[int, Updates]) -> None:
         self.members = dict(members)
@@ -30,15 +61,13 @@ class Stack:
     @property
     def sites(self) -> Set[str]:
         """Where its members act, all at the same sites."""
-        return next(iter(self.members.values())).keys()
+        return next(iter(self.members.values())).sites
 
     def at(self, site: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """``down`` and ``up`` of one site."""
+        """``down`` and ``up`` of one site, see :func:`stacked`."""
         if site not in self._sites:
-            own = [updates[site] for updates in self.members.values()]
-            down = torch.stack([one.down for one in own])
-            up = torch.stack([one.up.t() * one.scale for one in own])
-            self._sites[site] = down.to(dtype), up.to(dtype)
+            own = [updates.by_site[site] for updates in self.members.values()]
+            self._sites[site] = stacked(own, dtype)
         return self._sites[site]
 
     @property
@@ -104,6 +133,5 @@ def _alike(wanted: Mapping[int, Updates]) -> list[Stack]:
     """One stack for each set of shapes."""
     by_shapes: dict[tuple[object, ...], dict[int, Updates]] = {}
     for slot, updates in sorted(wanted.items()):
-        shapes = tuple((site, one.down.shape, one.up.shape) for site, one in updates.items())
-        by_shapes.setdefault(shapes, {})[slot] = updates
+        by_shapes.setdefault(updates.shapes, {})[slot] = updates
     return [Stack(members) for members in by_shapes.values()]

@@ -75,9 +75,10 @@ class BatchEngine:
             order = order[most:]
 
     def _head(self, hidden: Tensor, index: Tensor) -> Tensor:
-        """Logits of the rows ``index`` of ``hidden (B, T, H)`` flattened."""
+        """Logits of the rows ``index`` (on the CPU) of ``hidden (B, T, H)`` flattened."""
         with self._injection.narrowed(index):
-            return self._injection.base.head(hidden.reshape(-1, hidden.shape[-1])[index])
+            rows = hidden.reshape(-1, hidden.shape[-1])[index.to(hidden.device)]
+            return self._injection.base.head(rows)
 
     @torch.no_grad()
     def prefill(self, requests: Sequence[Request]) -> Prefilled:
@@ -94,7 +95,7 @@ class BatchEngine:
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state
-            last = torch.arange(1, batch + 1, device=base.device) * width - 1
+            last = torch.arange(1, batch + 1) * width - 1
             return Prefilled(prompts, cache, self._head(hidden, last))
 
     @torch.no_grad()
@@ -135,8 +136,7 @@ class BatchEngine:
                     past_key_values=cache,
                     use_cache=True,
                 ).last_hidden_state
-                index = torch.arange(len(running), device=base.device)
-                tokens = self._head(hidden, index).argmax(1)
+                tokens = self._head(hidden, torch.arange(len(running))).argmax(1)
         return [
             Completion(request.id, tuple(written[row]), reasons[row])
             for row, request in enumerate(requests)

@@ -67,7 +67,8 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Where an engine stands; counts since its start where not of the moment."""
+    """Where an engine stands; counts since its start where not of the moment. ``graphs`` of decode
+    have been captured, on CUDA; ``eager`` says why none can be, if that is so there."""
 
     waiting: int
     running: int
@@ -80,6 +81,8 @@ class Stats:
     preemptions: int
     reused_tokens: int
     steps: int
+    graphs: int
+    eager: str | None
 
 
 class Engine:
@@ -192,6 +195,7 @@ class Engine:
 
     def stats(self) -> Stats:
         """Counts for monitoring."""
+        graphs = self._runner.graphs
         return Stats(
             waiting=len(self._scheduler.waiting),
             running=len(self._scheduler.running),
@@ -204,6 +208,8 @@ class Engine:
             preemptions=self._scheduler.preemptions,
             reused_tokens=self._scheduler.reused_tokens,
             steps=self._steps,
+            graphs=0 if graphs is None else len(graphs),
+            eager=None if graphs is None else graphs.reason,
         )
 
     def abort(self) -> list[str]:

@@ -124,12 +124,6 @@ class FusedDecoder:
         head = base.model.get_output_embeddings()
         self._head = _Linear(head.weight.detach(), head.bias)
         self._to_pack = base.device.type == "cpu" and base.model.dtype is torch.bfloat16
-        self._modules = list(base.model.modules())
-
-    @property
-    def hooks(self) -> int:
-        """Hooks on the base's modules, which are not heard here: whose they are is to be known."""
-        return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in self._modules)
 
     def __call__(
         self, ids: Tensor, positions: Tensor, paged: Paged, edits: Sequence[Edit] = ()

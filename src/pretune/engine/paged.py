@@ -8,6 +8,7 @@ to know which of them belong together.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -22,18 +23,20 @@ _NAME = "pretune_paged"
 
 
 class KVBlocks:
-    """The device memory of all blocks: per layer ``(blocks + 1, B, 2, kv_heads, d)``, keys and
+    """The device memory of all blocks: per layer ``(blocks + 2, B, 2, kv_heads, d)``, keys and
     values of a token side by side, so that a block is read and a token written in one piece.
 
-    The last block, :attr:`blank`, is never written: it stands where a table is padded. It and the
-    unwritten part of any block are zeros, not whatever memory held: attention weighs what a
-    sequence does not see with zero, but zero times NaN is NaN.
+    Two blocks are nobody's. :attr:`blank` is never written: it stands where a table is padded. It
+    and the unwritten part of any block are zeros, not whatever memory held: attention weighs what a
+    sequence does not see with zero, but zero times NaN is NaN. :attr:`scratch` is what rows write
+    that only fill a step up.
     """
 
     def __init__(self, base: Base, blocks: int, block: int) -> None:
         anatomy = base.anatomy
-        self.blank = blocks
-        shape = (blocks + 1, block, 2, anatomy.kv_heads, anatomy.head_dim)
+        self.block = block
+        self.blank, self.scratch = blocks, blocks + 1
+        shape = (blocks + 2, block, 2, anatomy.kv_heads, anatomy.head_dim)
         self.layers = [
             torch.zeros(shape, dtype=base.model.dtype, device=base.device)
             for _ in range(anatomy.layers)
@@ -78,7 +81,10 @@ class Group(NamedTuple):
 class Span(NamedTuple):
     """One sequence's piece: rows ``first`` to ``last`` of the step are its tokens from ``start``
     on; its blocks are ``table``. ``tree (nodes, nodes)`` says which of the scratch tokens at the
-    end see which; ``None``: there are none. Windows go by ``positions (last - first,)``."""
+    end see which; ``None``: there are none. Windows go by ``positions (last - first,)``.
+
+    A span :attr:`whole` sees its own rows alone, each up to itself, and reads no block.
+    """
 
     first: int
     last: int
@@ -86,6 +92,11 @@ class Span(NamedTuple):
     table: Tensor
     tree: Tensor | None
     positions: Tensor
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a sequence from its beginning, without scratch tokens."""
+        return self.start == 0 and self.tree is None
 
     def sees(self, window: int | None) -> Tensor:
         """Which of the sequence's tokens each row sees, ``(rows, tokens)``."""
@@ -110,12 +121,22 @@ class Score(NamedTuple):
     softcap: float | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """``(..., rows, d)`` by ``(..., tokens, d)``; ``mask`` is added to the scores. Without:
-        each row sees up to itself."""
+        """``(n, heads, rows, d)`` by ``(n, kv_heads, tokens, d)``; ``mask`` is added to the scores.
+        Without: each row sees up to itself."""
+        shared = query.shape[1] != key.shape[1]
         if self.softcap is None:
             return F.scaled_dot_product_attention(
-                query, key, value, attn_mask=mask, is_causal=mask is None, scale=self.scaling
+                query,
+                key,
+                value,
+                attn_mask=mask,
+                is_causal=mask is None,
+                scale=self.scaling,
+                enable_gqa=shared,
             )
+        if shared:
+            heads = query.shape[1] // key.shape[1]
+            key, value = key.repeat_interleave(heads, 1), value.repeat_interleave(heads, 1)
         scale = self.scaling or query.shape[-1] ** -0.5
         scores = query @ key.transpose(-1, -2) * scale
         scores = torch.tanh(scores / self.softcap) * self.softcap
@@ -151,19 +172,38 @@ class Paged:
             seen = self._mask(group, window, query.dtype)
             mixed[own] = score(query[own], keys, values, seen[:, None, None])
         for span in self.spans:
+            if window is None and span.whole:
+                continue
             own = slice(span.first, span.last)
-            mask: Tensor | None = None
-            if span.start == 0 and span.tree is None and window is None:
-                known = new[own]
-            else:
-                mask = self._mask(span, window, query.dtype)
-                known = self.blocks.read(layer, span.table)[: mask.shape[1]]
+            mask = self._mask(span, window, query.dtype)
+            known = self.blocks.read(layer, span.table)[: mask.shape[1]]
             keys, values = known.permute(1, 2, 0, 3)[:, :, None].expand(
                 -1, -1, query.shape[2], -1, -1
             )
             found = score(query[own].permute(1, 2, 0, 3), keys, values, mask)
             mixed[own] = found.permute(2, 0, 1, 3)
+        for first, last, length in self._wholes if window is None else ():
+            own = slice(first, last)
+            # (sequences, tokens, heads, d), and keys or values in between
+            queries = query[own].unflatten(0, (-1, length)).flatten(2, 3).transpose(1, 2)
+            keys, values = new[own].unflatten(0, (-1, length)).permute(2, 0, 3, 1, 4)
+            found = score(queries, keys, values, None).transpose(1, 2)
+            mixed[own] = found.flatten(0, 1).view_as(mixed[own])
         return mixed
+
+    @cached_property
+    def _wholes(self) -> list[tuple[int, int, int]]:
+        """Runs of whole sequences of one length: first row, last row, and that length."""
+        runs: list[tuple[int, int, int]] = []
+        for span in self.spans:
+            if not span.whole:
+                continue
+            length = span.last - span.first
+            if runs and runs[-1][1:] == (span.first, length):
+                runs[-1] = (runs[-1][0], span.last, length)
+            else:
+                runs.append((span.first, span.last, length))
+        return runs
 
     def _mask(self, part: Group | Span, window: int | None, dtype: torch.dtype) -> Tensor:
         """What is added to the scores; made once for all layers with this window."""

@@ -1,5 +1,6 @@
 """The runner: one step of a plan through the base, as one row of tokens."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from pretune.adapters.injection import NO_SLOT, Injection, Routing
 from pretune.engine.fused import fused_decoder
+from pretune.engine.graphs import CudaCapture, DecodeGraphs, Row
 from pretune.engine.paged import Group, KVBlocks, Paged, Span, paged_attention
 from pretune.engine.scheduler import Piece
 from pretune.engine.slots import Slots
@@ -16,7 +18,8 @@ from pretune.engine.trie import OptionTrie
 
 class Ran(NamedTuple):
     """Logits ``(rows, vocabulary)`` after the pieces that end their sequence's tokens, in their
-    order: ``sizes`` rows each, one, or for a scoring one its prompt's end and its nodes."""
+    order: ``sizes`` rows each, one, or for a scoring one its prompt's end and its nodes. They are
+    good until the next step."""
 
     pieces: list[Piece]
     logits: Tensor
@@ -35,53 +38,89 @@ class Runner:
         self._slots = slots
         self._blocks = blocks
         self._block = block
-        self._fused = fused_decoder(injection.base)
+        base = injection.base
+        self._fused = fused_decoder(base)
+        self.graphs = (
+            DecodeGraphs(blocks, self._decode, CudaCapture(base.device))
+            if base.device.type == "cuda"
+            else None
+        )
 
     @torch.no_grad()
     def run(self, pieces: Sequence[Piece]) -> Ran:
         """Write ``pieces`` into their blocks, and compute what follows those that are complete."""
         ordered = self._ordered(pieces)
-        device = self._injection.base.device
+        ending = [i for i, p in enumerate(ordered) if p.stop == len(p.sequence.ids)]
         firsts = [0]
         for piece in ordered:
             firsts.append(firsts[-1] + len(piece))
-        ids = torch.tensor([self._ids(ordered)], device=device)
-        positions = torch.tensor([self._positions(ordered)], device=device)
-        paged = self._paged(ordered, firsts, positions[0])
+        rows, sizes = self._wanted(ordered, firsts, ending)
         with self._injection.routed(self._routing(ordered)):
-            hidden, head = self._hidden(ids, positions, paged)
-            ending = [i for i, p in enumerate(ordered) if p.stop == len(p.sequence.ids)]
-            if not ending:
-                return Ran([], hidden, [])
-            rows, sizes = self._wanted(ordered, firsts, ending)
-            index = torch.tensor(rows, device=device)
-            with self._injection.narrowed(index):
-                logits = head(hidden[index])
+            logits = self._replayed(ordered, rows)
+            if logits is None:
+                logits = self._computed(ordered, firsts, rows)
         return Ran([ordered[i] for i in ending], logits, sizes)
+
+    def _replayed(self, pieces: Sequence[Piece], wanted: Sequence[int]) -> Tensor | None:
+        """Logits of the rows ``wanted`` by a captured graph, if the step is decode of the base."""
+        if self.graphs is None or not all(map(_single, pieces)):
+            return None
+        if self._injection.acts or not self._injection.alone:
+            return None
+        rows = [Row(p.sequence.ids[p.start], p.start, p.sequence.blocks) for p in pieces]
+        logits = self.graphs.run(rows)
+        if logits is None or len(wanted) == len(rows):
+            return logits
+        return logits[list(wanted)]
+
+    def _computed(
+        self, pieces: Sequence[Piece], firsts: Sequence[int], wanted: Sequence[int]
+    ) -> Tensor:
+        """Logits of the rows ``wanted`` under the routing in force."""
+        device = self._injection.base.device
+        ids = torch.tensor(self._ids(pieces), device=device)
+        positions = torch.tensor(self._positions(pieces), device=device)
+        hidden, head = self._hidden(ids, positions, self._paged(pieces, firsts, positions))
+        if not wanted:
+            return hidden[:0]
+        index = torch.tensor(wanted)
+        with self._injection.narrowed(index):
+            return head(hidden[index.to(device)])
+
+    def _decode(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor:
+        """Logits after every one of a step's single tokens, which no adapter touches."""
+        hidden, head = self._hidden(ids, positions, paged)
+        return head(hidden)
 
     def _hidden(
         self, ids: Tensor, positions: Tensor, paged: Paged
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Last hidden states ``(N, hidden)`` under the routing in force, and the head for them."""
         base, fused = self._injection.base, self._fused
-        if fused is not None and not paged.spans and fused.hooks == self._injection.hooks:
+        if fused is not None and not paged.spans and self._injection.alone:
             edits = self._injection.linear_edits()
             if edits is not None:
-                return fused(ids[0], positions[0], paged, edits), fused.head
+                return fused(ids, positions, paged, edits), fused.head
         with paged_attention(base):
             hidden: Tensor = base.backbone(
-                ids, position_ids=positions, use_cache=False, paged=paged
+                ids[None], position_ids=positions[None], use_cache=False, paged=paged
             ).last_hidden_state[0]
         return hidden, base.head
 
     def _ordered(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Single tokens first, by the number of blocks they see, so that near ones form a group;
-        then pieces by slot, so that the rows of an adapter stand in one run."""
+        then pieces by slot, so that the rows of an adapter stand in one run, and runs of one length
+        beside each other."""
+        rows: Counter[int] = Counter()
+        for piece in pieces:
+            if not _single(piece):
+                rows[self._slot(piece)] += len(piece)
 
-        def order(piece: Piece) -> tuple[int, int]:
+        def order(piece: Piece) -> tuple[int, int, int]:
             if _single(piece):
-                return (0, len(piece.sequence.blocks))
-            return (1, self._slot(piece))
+                return (0, len(piece.sequence.blocks), 0)
+            slot = self._slot(piece)
+            return (1, rows[slot], slot)
 
         return sorted(pieces, key=order)
 

@@ -21,27 +21,32 @@ class NotFinite(AdapterError):
         )
 
 
+_NONE = -1
+"""Stands for the token of a row that is not finite."""
+
+
 def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | PretuneError]:
     """The next token of each sequence from its row of ``logits (n, vocabulary)``, or why there is
     none: a row that is not finite, or a constraint that fails, fails alone.
 
-    One that asks for nothing special costs one ``max`` for all.
+    One that asks for nothing special costs one ``max`` for all, and the step one wait for the
+    device.
     """
     # Both ends tell whether all is finite, and are found faster than by asking every number.
     highest, best = logits.max(-1)
-    finite = (highest.isfinite() & logits.amin(-1).isfinite()).tolist()
-    tokens = best.tolist()
+    finite = (highest < torch.inf) & (logits.amin(-1) > -torch.inf)
+    tokens: list[int] = best.masked_fill_(~finite, _NONE).tolist()
     return [
-        _chosen(logits[i], sequence, tokens[i]) if finite[i] else NotFinite(sequence.request.id)
-        for i, sequence in enumerate(sequences)
+        NotFinite(sequence.request.id) if token == _NONE else _chosen(logits, i, sequence, token)
+        for i, (sequence, token) in enumerate(zip(sequences, tokens, strict=True))
     ]
 
 
-def _chosen(logits: Tensor, sequence: Sequence, best: int) -> Chosen | PretuneError:
+def _chosen(logits: Tensor, row: int, sequence: Sequence, best: int) -> Chosen | PretuneError:
     how, adherence = sequence.request.sampling, sequence.adherence
     if how.plain:
         return Chosen(best, 0.0)
-    wide = logits.float()
+    wide = logits[row].float()
     changed = _penalised(wide, sequence, how) if how.penalised else wide
     if adherence is not None:
         try:

@@ -65,8 +65,8 @@ def option_scores(
     index = torch.arange(batch)[:, None] * total + torch.arange(total - nodes - 1, total)
     scores = []
     for some in index.split(max(1, LOGIT_ROWS // (nodes + 1))):
-        rows = some.flatten().to(base.device)
+        rows = some.flatten()
         with injection.narrowed(rows):
-            logits = base.head(flat[rows])
+            logits = base.head(flat[rows.to(base.device)])
         scores.append(trie.scores(logits.view(*some.shape, -1)))
     return torch.cat(scores)

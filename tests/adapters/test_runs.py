@@ -1,0 +1,116 @@
+"""Adapters with a run of rows each: computed together where that pays, and always as alone."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from adapters.test_stacked import ADAPTERS, BASE
+from pretune.adapters import runs
+from pretune.adapters.injection import NO_SLOT, Injection, Routing
+from pretune.adapters.runs import EqualRuns
+from pretune.adapters.stacked import StackedRows
+
+BOTTLENECK = list(ADAPTERS).index("bottleneck")
+NOISE = torch.randint(3, 200, (1, 400), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def injection():
+    made = Injection(BASE)
+    for name, adapter in ADAPTERS.items():
+        made.mount(name, adapter)
+    yield made
+    for name in list(made._mounted):
+        made.unmount(name)
+
+
+def hidden(injection: Injection, rows: list[tuple[int, int]]) -> tuple[torch.Tensor, list]:
+    """What the blocks make of runs of ``(slot, length)``, and the edits that did it."""
+    slots = torch.tensor([[slot for slot, length in rows for _ in range(length)]])
+    with injection.routed(Routing(slots, torch.full_like(slots, -1))):
+        ids = NOISE[:, : slots.shape[1]]
+        return BASE.backbone(ids, use_cache=False).last_hidden_state[0], list(injection._edits)
+
+
+def equal(edits: list) -> list[tuple[int, int, int]]:
+    return [(e.first, e.length, len(e.members)) for e in edits if isinstance(e, EqualRuns)]
+
+
+def gathered(edits: list) -> list[list[int]]:
+    return [list(e._stack.members) for e in edits if isinstance(e, StackedRows)]
+
+
+def agree(injection: Injection, rows: list[tuple[int, int]]) -> list:
+    with torch.no_grad():
+        found, edits = hidden(injection, rows)
+    expected, alone = hidden(injection, rows)
+    assert not equal(alone), "with gradients each is computed alone"
+    assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    return edits
+
+
+ROWS = st.tuples(st.integers(NO_SLOT, len(ADAPTERS) - 1), st.sampled_from([1, 3, 17, 17, 20, 41]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ROWS, min_size=1, max_size=9), st.booleans())
+def test_together_is_alone(rows, gathers):
+    injection = Injection(BASE)
+    for name, adapter in ADAPTERS.items():
+        injection.mount(name, adapter)
+    with pytest.MonkeyPatch.context() as patch:
+        if gathers:
+            patch.setattr(runs, "_GATHERS", frozenset({"cpu"}))
+        agree(injection, rows)
+    for name in ADAPTERS:
+        injection.unmount(name)
+
+
+def test_neighbours_of_one_length_and_shape_are_one_product(injection):
+    rows = [(NO_SLOT, 5), (0, 20), (1, 20), (4, 20), (3, 20), (2, 30)]
+    assert equal(agree(injection, rows)) == [(5, 20, 3)], "slot 3 has another rank, 2 more rows"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(0, 20), (NO_SLOT, 1), (1, 20)],  # not neighbours
+        [(0, 20), (1, 19)],  # of unlike length
+        [(0, 20), (1, 20), (0, 20)],  # one of two runs
+        [(0, 40)],
+        [(0, 20), (BOTTLENECK, 20)],
+    ],
+)
+def test_others_stay_alone(injection, rows):
+    edits = agree(injection, rows)
+    assert equal(edits) == gathered(edits) == []
+
+
+def test_runs_of_like_lengths_are_padded_where_gathering_is_cheap(injection, monkeypatch):
+    monkeypatch.setattr(runs, "_GATHERS", frozenset({"cpu"}))
+    rows = [(0, 20), (1, 30), (3, 25), (2, 40), (4, 41), (BOTTLENECK, 20)]
+    edits = agree(injection, rows)
+    assert gathered(edits) == [[0, 1, 2]], "41 rows are more than twice 20, 3 is of another rank"
+    assert len(edits) == 4
+
+
+def test_a_damaged_adapter_stays_in_its_rows(injection):
+    poison = injection["b"].weights
+    kept = {site: {k: v.clone() for k, v in parts.items()} for site, parts in poison.items()}
+    for parts in poison.values():
+        for value in parts.values():
+            value.fill_(torch.nan)
+    with torch.no_grad():
+        site = BASE.anatomy.linears[-1].module
+        slots = torch.tensor([0] * 20 + [1] * 20 + [2] * 20)
+        with injection.routed(Routing(slots, torch.full_like(slots, -1))):
+            assert equal(injection._edits) == [(0, 20, 3)]
+            y = site(torch.ones(60, site.in_features))
+    for site_name, parts in kept.items():
+        for part, value in parts.items():
+            poison[site_name][part].copy_(value)
+    assert y[:20].isfinite().all()
+    assert y[40:].isfinite().all()
+    assert y[20:40].isnan().all()
