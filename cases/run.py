@@ -55,7 +55,7 @@ def evaluation_of(arguments: list[str]) -> str:
 
 def take(step: Mapping[str, str], folder: Path, version: str) -> Done:
     """Run one step, and compare where it says with what."""
-    arguments = shlex.split(step["run"].replace("{version}", version))
+    arguments = shlex.split(step["run"].replace("VERSION", version))
     began = time.monotonic()
     code, told, said = pretune(arguments, folder)
     if code not in VERDICTS:
