@@ -33,11 +33,11 @@ DISTINCT = 32
 
 
 class Stand:
-    """Everything that the measures of one ``work`` share."""
+    """Everything that the measures of one ``work`` share, on one ``device``."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, device: str = "cpu") -> None:
         self.work = work
-        self.base = _random_base(work)
+        self.base = _random_base(work, torch.device(device))
         self._adapter = cache(self._make_adapter)
 
     @cached_property
@@ -124,11 +124,11 @@ def segment(ids: Sequence[int], role: Role = Role.USER) -> TokenSegment:
     return TokenSegment(role, tuple(ids))
 
 
-def _random_base(work: Work) -> Base:
+def _random_base(work: Work, device: torch.device) -> Base:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model("qwen2", **work.shape)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), device:
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model = model.eval().requires_grad_(False)

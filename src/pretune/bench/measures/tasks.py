@@ -14,6 +14,7 @@ from pretune.bench.measures.measure import Tell
 from pretune.bench.race import Lane, Times, paired, race
 from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.engine.engine import Engine
+from pretune.engine.graphs import CudaCapture
 
 _Round = tuple[Mapping[str, Times], Mapping[str, list[float]]]
 
@@ -90,9 +91,9 @@ def _figures(stand: Stand, rounds: list[_Round]) -> list[Figure]:
     ]
 
 
-def _floors(base: Base, rows: int) -> dict[str, Callable[[], None]]:
+def _floors(base: Base, rows: int) -> dict[str, Callable[[], object]]:
     """The products of one step and nothing else: of every linear layer as the model has it, and
-    with those of one input as one."""
+    with those of one input as one. On CUDA as one graph, as our step is."""
     groups: dict[tuple[int, str], list[Tensor]] = {}
     for site in base.anatomy.linears:
         name = next((group for group in _FUSED if site.part in _FUSED[group]), site.part)
@@ -106,14 +107,23 @@ def _floors(base: Base, rows: int) -> dict[str, Callable[[], None]]:
     }
 
 
-def _products(weights: Sequence[Tensor], rows: int) -> Callable[[], None]:
+def _products(weights: Sequence[Tensor], rows: int) -> Callable[[], object]:
+    device = weights[0].device
     inputs = {
-        weight.shape[1]: torch.randn(rows, weight.shape[1]).to(weight.dtype) for weight in weights
+        weight.shape[1]: torch.randn(rows, weight.shape[1]).to(device, weight.dtype)
+        for weight in weights
     }
 
     @torch.no_grad()
-    def run() -> None:
-        for weight in weights:
-            linear(inputs[weight.shape[1]], weight)
+    def run() -> Tensor:
+        return [linear(inputs[weight.shape[1]], weight) for weight in weights][-1]
 
-    return run
+    if device.type != "cuda":
+        return run
+    replay = CudaCapture(device)(run)
+
+    def waited() -> None:
+        replay()
+        torch.cuda.synchronize(device)
+
+    return waited
