@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DATA   ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check docs clean
+.PHONY: help demo test lint check cases docs clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,6 +24,9 @@ lint: $(READY) ## Style and types
 	$(BIN)/mypy
 
 check: lint test ## What CI runs
+
+cases: $(READY) ## Walk the two cases from goal to promoted version; DATA names the data sets
+	$(BIN)/python cases/run.py --data $(DATA)
 
 docs: $(READY) ## Write the generated pages of docs/
 	$(BIN)/python tools/docs.py

@@ -36,9 +36,13 @@ def page(title: str, steps: Sequence[Step], folder: Path) -> str:
 
 def outcome(step: Step, folder: Path) -> str:
     """The line for one step."""
-    command = step.command.split()
-    name = " ".join(command[1:3]) if command[1] in ("data", "tasks") else command[1]
-    return TELLERS[name](step, folder)
+    return TELLERS[command_of(step.command)](step, folder)
+
+
+def command_of(line: str) -> str:
+    """``train`` of "pretune train a.yaml", ``data label`` of "pretune data label a.yaml"."""
+    words = line.split()
+    return " ".join(words[1:3]) if words[1] in ("data", "tasks") else words[1]
 
 
 def gain(compared: Any) -> str:

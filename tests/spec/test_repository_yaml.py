@@ -9,7 +9,7 @@ from pretune.spec.task import load_task
 from pretune.spec.yamlfile import parse_yaml
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("tasks", "docs", "src", "examples", "tests", "tools", ".ci", ".github")
+FOLDERS = ("tasks", "docs", "src", "examples", "cases", "tests", "tools", ".ci", ".github")
 FILES = sorted(
     path
     for folder in FOLDERS

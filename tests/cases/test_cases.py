@@ -1,0 +1,89 @@
+"""The cases' files are tasks and commands, and a case that was stopped goes on."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from pretune.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+CASES = sorted(path.parent.name for path in (ROOT / "cases").glob("*/case.yaml"))
+sys.path.insert(0, str(ROOT / "cases"))
+
+import run  # noqa: E402  (scripts beside the package)
+import told  # noqa: E402
+
+
+def steps(name):
+    return yaml.safe_load((ROOT / "cases" / name / "case.yaml").read_text("utf-8"))["steps"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_step_is_a_command_that_can_be_told(name):
+    for step in steps(name):
+        words = shlex.split(step["run"])
+        command, rest = typer.main.get_command(app), words
+        while hasattr(command, "commands"):
+            command, rest = command.commands[rest[0]], rest[1:]
+        command.make_context(words[0], list(rest))
+        assert told.command_of("pretune " + step["run"]) in told.TELLERS
+        assert step["run"].startswith(("train ", "eval ")) or "against" not in step
+
+
+def folder_of_risk(tmp_path):
+    folder = tmp_path / "risk"
+    (folder / "runs").mkdir(parents=True)
+    return folder
+
+
+def test_a_case_that_was_stopped_goes_on_and_ends_in_a_page(tmp_path, monkeypatch):
+    asked = []
+    value = {"value": 0.5, "low": 0.4, "high": 0.6}
+
+    def answer(arguments, folder):
+        words = list(arguments)
+        asked.append(" ".join(words))
+        if len(asked) == 8:
+            raise KeyboardInterrupt
+        if words[0] in ("train", "eval"):
+            kept = folder / run.evaluation_of(words) / "evaluation.json"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps({"metrics": {"macro_f1": value}}))
+        delta = {"value": 0.1, "low": -0.1, "high": 0.3}
+        told_by = {
+            "plan": {"goals": [{"goal": "macro_f1 >= 0.7", "prospect": "decidable"}]},
+            "eval": {"metrics": {"macro_f1": value}},
+            "compare": {"metrics": [{"delta": delta, "verdict": "undecided"}]},
+            "data": {"rows": {"rows": 9}, "counts": {}},
+            "tune": {"best": {"says": "lora", "value": 0.6}, "metric": "macro_f1"},
+            "gate": {"verdict": "fail", "checks": []},
+        }
+        if words[:2] == ["tasks", "add"]:
+            return 0, {"version": "abcdef0123456789"}, ""
+        if words[:2] == ["tasks", "promote"]:
+            return 10, {"error": "it failed its gate"}, ""
+        return 10 if words[0] == "gate" else 0, told_by.get(words[0]), ""
+
+    monkeypatch.setattr(run, "pretune", answer)
+    folder = folder_of_risk(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.walk("risk", tmp_path, folder)
+    before = len(asked)
+    run.walk("risk", tmp_path, folder)
+    assert asked[before] == asked[before - 1]  # goes on with the step that it was stopped in
+    assert asked[-1] == "tasks promote risk abcdef0123456789 --registry registry"
+    page = (folder / "case.md").read_text("utf-8")
+    assert "refused: it failed its gate" in page
+    assert "+0.100 (-0.100 to +0.300), undecided" in page
+    assert "| The base as it is | macro_f1 0.500 (0.400 to 0.600) |" in page
+
+
+def test_a_step_that_breaks_ends_the_case(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "pretune", lambda arguments, folder: (2, None, "no such file"))
+    with pytest.raises(SystemExit, match="exit code 2\nno such file"):
+        run.walk("risk", tmp_path, folder_of_risk(tmp_path))
