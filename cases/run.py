@@ -91,7 +91,7 @@ def walk(name: str, data: Path, folder: Path) -> list[Done]:
             kept.write_text(json.dumps(asdict(done), ensure_ascii=False, indent=1) + "\n", "utf-8")
         taken.append(done)
         if isinstance(done.told, dict):
-            version = done.told.get("version", version)
+            version = done.told.get("version") or version
     (folder / "case.md").write_text(page(case["title"], taken, folder), "utf-8")
     return taken
 

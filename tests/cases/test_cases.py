@@ -61,7 +61,7 @@ def test_a_case_that_was_stopped_goes_on_and_ends_in_a_page(tmp_path, monkeypatc
             "compare": {"metrics": [{"delta": delta, "verdict": "undecided"}]},
             "data": {"rows": {"rows": 9}, "counts": {}},
             "tune": {"best": {"says": "lora", "value": 0.6}, "metric": "macro_f1"},
-            "gate": {"verdict": "fail", "checks": []},
+            "gate": {"verdict": "fail", "checks": [], "version": None},
         }
         if words[:2] == ["tasks", "add"]:
             return 0, {"version": "abcdef0123456789"}, ""
