@@ -16,7 +16,7 @@ from pretune.api.gate_served import measures_of, of_serving, serve_and_load
 from pretune.api.runs import RunFolder, adapter_folder
 from pretune.api.workbench import Workbench, sample
 from pretune.core import digest
-from pretune.core.errors import DataError
+from pretune.core.errors import DataError, PretuneError
 from pretune.core.records import Row, TokenExample
 from pretune.data.dataset import prepare, read_examples
 from pretune.data.slices import slices_of
@@ -52,7 +52,8 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a gate measured. ``results`` are metrics and slices, ``held`` all safety probes."""
+    """What a gate measured. ``results`` are metrics and slices, ``held`` all safety probes;
+    ``unserved`` says why the served task was not measured, if it should have been."""
 
     results: Mapping[str, Measure]
     calibration: Calibration | None
@@ -62,6 +63,7 @@ class Parts:
     forgetting: Forgetting
     sizes: Mapping[str, float]
     served: tuple[Load, ...] = ()
+    unserved: str = ""
 
     def measures(self, task: TaskSpec) -> dict[str, Measure]:
         """All of it by the names that goals ask for."""
@@ -114,9 +116,8 @@ class Gate:
         answers = self._workbench.evaluate(task, self._examples, self._adapter)
         compared, comparison = self._compare(answers)
         rows = self._rows(sample(self._examples, _PROBED))
-        parts = self._asked(answers, rows)
-        parts = replace(parts, served=self._served(rows))
-        goals = judge(task.goals, parts.measures(task), self._absent(parts.robustness))
+        parts = self._served(self._asked(answers, rows), rows)
+        goals = judge(task.goals, parts.measures(task), self._absent(parts))
         checks = (*goals, *comparison)
         sliced = {goal.measure for goal in task.goals if goal.slice}
         return Evidence(
@@ -160,15 +161,21 @@ class Gate:
             sizes=_sizes(self._folder, adapter),
         )
 
-    def _served(self, rows: Sequence[Row]) -> tuple[Load, ...]:
-        """All that is asked of a server; the base is let go of before that loads it too."""
+    def _served(self, parts: Parts, rows: Sequence[Row]) -> Parts:
+        """``parts`` with all that is asked of a server; the base is let go of before that loads it
+        too. What a server that fails leaves unmeasured is no reason to lose the rest."""
         if not of_serving(self._task.goals):
-            return ()
+            return parts
         self._tell("serving under load")
         del self._workbench
         gc.collect()
         torch.cuda.empty_cache()  # nothing happens where there is no such device
-        return serve_and_load(self._task, adapter_folder(self._folder), rows, self._load_seconds)
+        folder = adapter_folder(self._folder)
+        try:
+            served = serve_and_load(self._task, folder, rows, self._load_seconds)
+        except PretuneError as error:
+            return replace(parts, unserved=f"the served task was not measured: {error}")
+        return replace(parts, served=served)
 
     def _compare(self, answers: Evaluation) -> tuple[tuple[Compared, ...], tuple[Check, ...]]:
         """Each metric against the current version, and the check of the first; a version is not
@@ -191,13 +198,15 @@ class Gate:
         read = read_examples(self._task, Template(self._task))
         return [row for _, row, _ in read if row is not None and row.id in wanted]
 
-    def _absent(self, robust: Sequence[Perturbed]) -> dict[str, str]:
+    def _absent(self, parts: Parts) -> dict[str, str]:
         """Why something that a goal may ask for was not measured."""
-        reasons = {f"{one.name}_drop": one.reason for one in robust if one.drop is None}
+        reasons = {f"{one.name}_drop": one.reason for one in parts.robustness if one.drop is None}
         reasons["safety_share"] = "no probe applies to this task"
         reasons["serve_memory_gb"] = "this system does not say what a server's memory was"
         for name in ("train_memory_gb", "train_hours"):
             reasons[name] = "the training's record is in the run's folder; gate that"
+        if parts.unserved:
+            reasons |= {one.measure: parts.unserved for one in of_serving(self._task.goals)}
         for goal in self._task.goals:
             if goal.slice:
                 reasons[goal.measure] = (
