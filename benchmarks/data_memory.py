@@ -82,7 +82,9 @@ def _write_pdf(path: Path, pages: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = (
         makers.lines(
-            (18, f"Product {page}"), *((10, LINE.format(page=page, line=n)) for n in range(1, 31))
+            (10, f"Of product {page} this is said."),
+            (18, f"Product {page}"),
+            *((10, LINE.format(page=page, line=n)) for n in range(1, 31)),
         )
         for page in range(1, pages + 1)
     )
