@@ -57,7 +57,7 @@ def lay_out(data: Path, most: int, out: Path) -> None:
     write_atomic(out / "questions.jsonl", "".join(lines))
 
 
-def distil(teacher: str, precision: str, out: Path) -> None:
+def distil(teacher: str, precision: str, held: bool, out: Path) -> None:
     """Ask the teacher about all documents; what it said is not asked again."""
     spec = parse_distil(
         {
@@ -65,6 +65,7 @@ def distil(teacher: str, precision: str, out: Path) -> None:
                 "base": {"name": teacher, "precision": precision},
                 "temperature": 0.3,
                 "max_tokens": 160,
+                "held": held,
             },
             "questions": QUESTIONS,
             "chunks": {"size": 2000},
@@ -142,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", help="folder of the teacher, a base")
     parser.add_argument("--precision", default="bf16", help="of the teacher")
+    parser.add_argument("--held", action="store_true", help="hold its answers to the JSON")
     parser.add_argument("--student", default="embedded")
     parser.add_argument("--data", type=Path, help="folder with docs.jsonl and test.jsonl")
     parser.add_argument("--documents", type=int, default=40)
@@ -153,7 +155,7 @@ def main() -> None:
         return
     quiet_libraries()
     lay_out(args.data, args.documents, args.out)
-    distil(args.teacher, args.precision, args.out)
+    distil(args.teacher, args.precision, args.held, args.out)
     try:
         gain(args.out, args.student)
     except DataError as error:

@@ -74,11 +74,17 @@ class TeacherSpec(Strict):
     base: BaseSpec | None = Field(None, description="a base, as in a task file")
     temperature: float = Field(0.3, ge=0, le=2, description="0: the most probable answer")
     max_tokens: int = Field(1024, ge=1, description="most tokens of an answer")
+    held: bool = Field(
+        False,
+        description="hold a base to the JSON that distilling asks for: small models break it often",
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if (self.endpoint is None) == (self.base is None):
             raise ValueError("name one teacher: endpoint or base")
+        if self.held and self.base is None:
+            raise ValueError('"held" is for a base of this machine; remove it from an endpoint')
         return self
 
     def placed(self, folder: Path) -> "TeacherSpec":

@@ -29,7 +29,8 @@ from pretune.training.privacy import Private, RowSum
 
 class Stepped(NamedTuple):
     """What one step did: mean ``loss`` and ``values`` over its targets, the gradient's norm before
-    clipping, and the ``tokens`` it read, padding not counted."""
+    clipping, and the ``tokens`` it read, padding not counted. A private step that drew no row has
+    no loss: 0."""
 
     loss: float
     grad_norm: float

@@ -1,5 +1,6 @@
 """Every kind of document is read; every bad one ends in a message and costs itself alone."""
 
+import json
 import os
 
 import pytest
@@ -275,3 +276,29 @@ def test_no_document_at_all(tmp_path):
     (tmp_path / "in" / "a.pdf").write_bytes(b"rubbish")
     with pytest.raises(DataError, match=r'no document gives a chunk: "a.pdf" is damaged'):
         write_chunks(tmp_path / "in", tmp_path / "out", ChunkSpec(), LimitSpec())
+
+
+def test_a_long_pdf_becomes_chunks_and_loses_nothing(tmp_path):
+    names = [f"{'ABCDEFGH'[n % 8]}{'aeiou'[n // 8 % 5]}{'klmnprst'[n // 40]}o" for n in range(12)]
+    pages = [
+        makers.lines(
+            (10, f"What {name} holds is told here."),
+            (18, f"The fund {name}"),
+            *((10, f"Clause {line} of {name} costs {line * 3} euros.") for line in range(1, 31)),
+            (10, f"So much for {name}."),
+        )
+        for name in names
+    ]
+    (tmp_path / "in").mkdir()
+    makers.pdf(tmp_path / "in" / "a.pdf", *pages)
+    done = write_chunks(tmp_path / "in", tmp_path / "out", ChunkSpec(size=800), LimitSpec())
+    chunks = [json.loads(x) for x in (tmp_path / "out/chunks.jsonl").read_text().splitlines()]
+    assert done.rows == {"chunks": len(chunks), "documents": 1}
+    assert len(chunks) >= 2 * len(names)  # a page is longer than a chunk
+    text = "\n".join(one["text"] for one in chunks)
+    places = [text.index(f"Clause 30 of {name} costs 90 euros.") for name in names]
+    assert places == sorted(places)
+    assert all(text.count(f"Clause {n} of {names[7]} ") == 1 for n in range(1, 31))
+    assert [one["headings"] for one in chunks if f"Clause 15 of {names[7]} " in one["text"]] == [
+        [f"The fund {names[7]}"]
+    ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from pretune.core.errors import BudgetError
 from pretune.data.distil.checks import Source, check, found_texts
-from pretune.data.distil.pairs import Fault, Judged, Junk, Pair, parse
+from pretune.data.distil.pairs import Fault, Judged, Junk, Pair, form_of, parse
 from pretune.data.teacher.ask import Ask
 from pretune.data.teacher.asker import Asker
 from pretune.data.terms import agreement, squeezed
@@ -50,8 +50,9 @@ class Questioner:
         source = made.source
         before = [one.pair.question for one in made.judged if one.pair and not one.fault]
         prompt = source.prompts.ask(kind, count, source.headings, source.text, before)
+        form = form_of(count) if self._spec.teacher.held else ""
         for number in range(self._spec.tries):
-            reply = self._asker.ask(self._of(prompt, number))
+            reply = self._asker.ask(self._of(prompt, number, form))
             try:
                 pairs = parse(reply, kind, source.prompts)
             except Junk as junk:
@@ -86,7 +87,7 @@ class Questioner:
             return replace(judged, fault=Fault.DISAGREES, detail=f"agreement {agreed:.2f}")
         return judged
 
-    def _of(self, prompt: tuple[str, str], number: int) -> Ask:
+    def _of(self, prompt: tuple[str, str], number: int, form: str = "") -> Ask:
         teacher = self._spec.teacher
         seed = self._spec.seed + number * _SEEDS
-        return Ask(*prompt, teacher.max_tokens, teacher.temperature, seed)
+        return Ask(*prompt, teacher.max_tokens, teacher.temperature, seed, form)

@@ -13,6 +13,9 @@ from pretune.spec.distil import QuestionType
 _BRACKETS = 100
 """Brackets of a reply at which an array is looked for: a hostile reply is nothing but brackets."""
 
+_LONGEST_TEXT = 300
+"""Characters of a text of a reply that is held to a form."""
+
 
 class Fault(StrEnum):
     """Why a reply or a pair is not used; the value is what reports print."""
@@ -67,6 +70,19 @@ class Junk(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.value)
         self.fault = fault
+
+
+def form_of(most: int) -> str:
+    """The JSON schema of a reply with up to ``most`` pairs. Its texts are short enough to end."""
+    text = {"type": "string", "maxLength": _LONGEST_TEXT}
+    names = ("question", "answer", "support")
+    pair = {
+        "type": "object",
+        "properties": dict.fromkeys(names, text),
+        "required": names,
+        "additionalProperties": False,
+    }
+    return json.dumps({"type": "array", "items": pair, "maxItems": most})
 
 
 def parse(reply: Reply | None, kind: QuestionType, prompts: Prompts) -> list[Pair]:

@@ -9,18 +9,20 @@ from pretune.core.digest import of_json
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question to a teacher. ``seed`` tells apart what would else be asked twice."""
+    """One question to a teacher. ``seed`` tells apart what would else be asked twice. ``form``, a
+    JSON schema, is what the answer must keep to, where the teacher can be held to one."""
 
     system: str
     user: str
     max_tokens: int
     temperature: float
     seed: int
+    form: str = ""
 
     def key(self, model: str) -> str:
         """Name of the answer of ``model``: all that decides it."""
         said = [self.system, self.user, self.max_tokens, self.temperature, self.seed]
-        return of_json([model, said])
+        return of_json([model, [*said, self.form] if self.form else said])
 
     @property
     def most_tokens(self) -> int:
