@@ -3,11 +3,12 @@
     python studies/transfer.py --out runs/transfer [--rows 100 800] [--ends 5] [--seed 0]
 
 Six tasks are trained on all of their rows; then each is trained on a few of its rows, from the
-method's own start and from the adapter of each other task: the same rows, order, steps and rate.
-Both answer the same test rows. Printed are the paired differences beside the similarity of the two
-tasks as ``pretune tune`` measures it (the share of the base's loss on 64 training rows that the
-adapter takes away) and, to compare, the cosine of their token counts; and the rank correlation of
-each with the gain. Finished trainings are kept in the folder and not trained again.
+method's own start, from the adapter of each other task, and from its own of all rows, which stands
+for a task as similar as can be: the same rows, order, steps and rate. Both answer the same test
+rows. Printed are the paired differences beside the similarity of the two tasks as ``pretune tune``
+measures it (the share of the base's loss on 64 training rows that the adapter takes away) and, to
+compare, the cosine of their token counts; and the rank correlation of each with the gain. Finished
+trainings are kept in the folder and not trained again.
 """
 
 import argparse
@@ -84,12 +85,10 @@ def _compared(
     place = options.out / f"{count}.{options.seed}" / name
     fresh = _measured(workbench, task, data[name], rows, None, place / "nothing", options.seed)
     alikes = {
-        other: similarity(workbench, probe, adapter, bare)
-        for other, adapter in sources.items()
-        if other != name
+        other: similarity(workbench, probe, adapter, bare) for other, adapter in sources.items()
     }
-    ranked = sorted(alikes, key=alikes.__getitem__, reverse=True)
-    for other in dict.fromkeys([*ranked[: options.ends], *ranked[-options.ends :]]):
+    others = sorted(set(alikes) - {name}, key=alikes.__getitem__, reverse=True)
+    for other in dict.fromkeys([name, *others[: options.ends], *others[-options.ends :]]):
         adapter, alike = sources[other], alikes[other]
         begun = _measured(workbench, task, data[name], rows, adapter, place / other, options.seed)
         (one,) = compare(fresh.predictions, begun.predictions, [metric])
