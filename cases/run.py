@@ -42,27 +42,33 @@ class Done:
 def pretune(arguments: Iterable[str], folder: Path) -> tuple[int, Any, str]:
     """Run a command with ``--json``; exit code, what it told, what it said on stderr."""
     command = [sys.executable, "-m", "pretune", *arguments, "--json"]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    told = json.loads(ran.stdout) if ran.stdout.strip() else None
-    return ran.returncode, told, ran.stderr
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout) if done.stdout.strip() else None
+    return done.returncode, told, done.stderr
 
 
 def evaluation_of(arguments: list[str]) -> str:
     """Folder of the evaluation that a ``train`` or ``eval`` writes."""
     out = arguments[arguments.index("--out") + 1]
-    return f"{out}/evaluation" if arguments[0] == "train" else out
+    return f"{out}/evaluation/test" if arguments[0] == "train" else out
+
+
+def ran(arguments: list[str], folder: Path) -> tuple[int, Any]:
+    """Exit code and what was told; a command that broke ends the case."""
+    code, told, said = pretune(arguments, folder)
+    if code not in VERDICTS:
+        raise SystemExit(f"{shlex.join(arguments)}: exit code {code}\n{said}")
+    return code, told
 
 
 def take(step: Mapping[str, str], folder: Path, version: str) -> Done:
     """Run one step, and compare where it says with what."""
     arguments = shlex.split(step["run"].replace("VERSION", version))
     began = time.monotonic()
-    code, told, said = pretune(arguments, folder)
-    if code not in VERDICTS:
-        raise SystemExit(f"{step['name']}: exit code {code}\n{said}")
+    code, told = ran(arguments, folder)
     seconds, compared = time.monotonic() - began, None
     if "against" in step:
-        _, compared, _ = pretune(["compare", step["against"], evaluation_of(arguments)], folder)
+        _, compared = ran(["compare", step["against"], evaluation_of(arguments)], folder)
     command = shlex.join(["pretune", *arguments])
     return Done(step["name"], command, round(seconds, 1), code, told, compared)
 

@@ -49,7 +49,7 @@ def gain(compared: Any) -> str:
     """The first metric's difference with its interval."""
     if not compared:
         return ""
-    one = next(iter(compared["metrics"]))
+    one = compared[0]
     delta = one["delta"]
     return f"{delta['value']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f}), {one['verdict']}"
 
@@ -63,7 +63,7 @@ def interval(metrics: Mapping[str, Any]) -> str:
 def of_train(step: Step, folder: Path) -> str:
     """Value on the test rows."""
     out = step.command.split("--out ")[1].split()[0]
-    kept = json.loads((folder / out / "evaluation" / "evaluation.json").read_text("utf-8"))
+    kept = json.loads((folder / out / "evaluation" / "test" / "evaluation.json").read_text("utf-8"))
     return interval(kept["metrics"])
 
 

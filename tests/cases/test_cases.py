@@ -58,7 +58,7 @@ def test_a_case_that_was_stopped_goes_on_and_ends_in_a_page(tmp_path, monkeypatc
         told_by = {
             "plan": {"goals": [{"goal": "macro_f1 >= 0.7", "prospect": "decidable"}]},
             "eval": {"metrics": {"macro_f1": value}},
-            "compare": {"metrics": [{"delta": delta, "verdict": "undecided"}]},
+            "compare": [{"delta": delta, "verdict": "undecided"}],
             "data": {"rows": {"rows": 9}, "counts": {}},
             "tune": {"best": {"says": "lora", "value": 0.6}, "metric": "macro_f1"},
             "gate": {"verdict": "fail", "checks": [], "version": None},
