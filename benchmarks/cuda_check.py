@@ -1,4 +1,4 @@
-"""The engine on a CUDA device: its tests, then what decode, prefill and peers cost there.
+"""The engine on a CUDA device: what decode, prefill and a peer cost there, then its tests.
 
     PYTHONPATH=src python benchmarks/cuda_check.py --out runs/cuda
 
@@ -45,7 +45,7 @@ class Check:
 
     def __init__(self, out: Path) -> None:
         self.found: dict[str, Any] = {}
-        self._log = out / "log.txt"
+        self._out = out
 
     def run(self, name: str, part: Part) -> None:
         """Keep what ``part`` finds under its ``name``, or why it found nothing."""
@@ -56,11 +56,12 @@ class Check:
             found = {"failed": f"{type(error).__name__}: {error}"[:400]}
             self.log(f"== {name}\n{traceback.format_exc()}")
         self.found[name] = found | {"seconds": round(time.perf_counter() - began, 1)}
+        (self._out / "cuda.json").write_text(json.dumps(self.found, indent=1) + "\n")
         print(name, json.dumps(self.found[name]), flush=True)
 
     def log(self, text: str) -> None:
         """Add to the log."""
-        with self._log.open("a", encoding="utf-8") as file:
+        with (self._out / "log.txt").open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
 
@@ -191,10 +192,10 @@ def profile(stand: Stand, check: Check) -> dict[str, Any]:
 
     device, told = stand.base.device, {}
     kinds = [ProfilerActivity.CPU]
-    by = "self_cpu_time_total"
+    by, where = "self_cpu_time_total", "CPU"
     if device.type == "cuda":
         kinds.append(ProfilerActivity.CUDA)
-        by = "self_device_time_total"
+        by, where = "self_device_time_total", "CUDA"
     count = stand.work.requests
     with stand.engine(stand.twin, slots=count) as engine:
         race({"warm": _lane(stand, engine, stand.names(count), 2, 1)})
@@ -209,7 +210,8 @@ def profile(stand: Stand, check: Check) -> dict[str, Any]:
                 _wait(device)
             wall = time.perf_counter() - began
             events = profiler.key_averages()
-            busy = sum(getattr(e, by) for e in events) / 1e3 / steps
+            own = [e for e in events if e.device_type.name == where]
+            busy = sum(getattr(e, by) for e in own) / 1e3 / steps
             launched = sum(e.count for e in events if "LaunchKernel" in e.key) / steps
             told[name] = {
                 "busy_ms": round(busy, 3),
@@ -298,8 +300,6 @@ def main() -> None:
     check = Check(asked.out)
     check.found["machine"] = describe()
     print(json.dumps(check.found["machine"]), flush=True)
-    if asked.device == "cuda" and not asked.no_tests:
-        check.run("tests", lambda: tests(asked.out, asked.tests_seconds))
     began = time.perf_counter()
     stand = Stand(replace(QUICK if asked.quick else FULL, repeats=REPEATS), asked.device)
     print(f"base made in {time.perf_counter() - began:.1f} s", flush=True)
@@ -309,8 +309,9 @@ def main() -> None:
     check.run("graphs", lambda: graphs(stand))
     check.run("unequal", lambda: unequal(stand))
     check.run("profile", lambda: profile(stand, check))
-    check.run("peft", lambda: against_peft(stand, told))  # last: it changes the twin
-    (asked.out / "cuda.json").write_text(json.dumps(check.found, indent=1) + "\n")
+    check.run("peft", lambda: against_peft(stand, told))  # after all others: it changes the twin
+    if asked.device == "cuda" and not asked.no_tests:
+        check.run("tests", lambda: tests(asked.out, asked.tests_seconds))
     print(json.dumps(check.found))
     print(shown(check.found))
 

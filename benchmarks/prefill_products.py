@@ -1,4 +1,4 @@
-"""What the adapters' own products cost in prefill: one by one as in the engine, and batched.
+"""What the adapters' own products cost in prefill: one by one, and batched as in the engine.
 
     python benchmarks/prefill_products.py
 

@@ -43,7 +43,7 @@ class EqualRuns:
         own = slice(self.first, self.first + len(self.members) * self.length)
         given = x[own].unflatten(0, (-1, self.length))
         h = torch.bmm(given, down.transpose(1, 2))
-        y[own].unflatten(0, (-1, self.length)).baddbmm_(h, up)
+        y[own].unflatten(0, (-1, self.length)).baddbmm_(h, up.transpose(1, 2))
         return y
 
 

@@ -35,15 +35,14 @@ class Updates:
 
 
 def stacked(updates: Sequence[LowRank], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """``down (n, rank, width_in)`` and ``up (n, rank, width_out)`` with the scale."""
+    """``down (n, rank, width_in)`` with the scale, and ``up (n, width_out, rank)``."""
     down = torch.stack([one.down for one in updates])
-    up = torch.stack([one.up for one in updates]).transpose(1, 2)
     if len(scales := {one.scale for one in updates}) == 1:
-        up = up * scales.pop()
+        down = down * scales.pop()
     else:
-        each = torch.tensor([one.scale for one in updates], dtype=up.dtype)
-        up = up * each.to(up.device)[:, None, None]
-    return down.to(dtype), up.to(dtype).contiguous()
+        each = torch.tensor([one.scale for one in updates], dtype=down.dtype)
+        down = down * each.to(down.device)[:, None, None]
+    return down.to(dtype), torch.stack([one.up for one in updates]).to(dtype)
 
 
 _MOST_STACKS = 4
@@ -64,10 +63,11 @@ class Stack:
         return next(iter(self.members.values())).sites
 
     def at(self, site: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """``down`` and ``up`` of one site, see :func:`stacked`."""
+        """Of one site, as a few rows are multiplied fastest: ``down (n, rank, width_in)`` and ``up
+        (n, rank, width_out)``."""
         if site not in self._sites:
-            own = [updates.by_site[site] for updates in self.members.values()]
-            self._sites[site] = stacked(own, dtype)
+            down, up = stacked([one.by_site[site] for one in self.members.values()], dtype)
+            self._sites[site] = down, up.transpose(1, 2).contiguous()
         return self._sites[site]
 
     @property

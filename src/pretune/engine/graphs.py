@@ -148,8 +148,10 @@ class CudaCapture:
 
     def __call__(self, run: Replay) -> Replay:
         """See :data:`Capture`. Adapters may be loaded meanwhile, by another thread."""
-        with torch.cuda.device(self._device):
-            side, main = torch.cuda.Stream(), torch.cuda.current_stream()
+        main = torch.cuda.current_stream(self._device)
+        # A capture that fails leaves its own stream in force: this one is put back.
+        with torch.cuda.stream(main):
+            side = torch.cuda.Stream()
             side.wait_stream(main)
             with torch.cuda.stream(side):
                 for _ in range(self._WARM):
