@@ -44,27 +44,28 @@ def _rules(folder: Path, rows: int) -> None:
     from pretune.data.rules.make import make_rows
     from pretune.spec.rules import parse_rules
 
-    make_rows(parse_rules(RULES, folder=folder), folder / "made.jsonl", rows)
+    make_rows(parse_rules(RULES, folder=folder), folder / "made.jsonl", rows, overwrite=True)
 
 
 def _mask(folder: Path, rows: int) -> None:
     from pretune.data.privacy.mask import mask_rows
 
-    mask_rows(folder / "made.jsonl", folder / "masked.jsonl", folder / "key")
+    mask_rows(folder / "made.jsonl", folder / "masked.jsonl", folder / "key", overwrite=True)
 
 
 def _mix(folder: Path, rows: int) -> None:
     from pretune.data.mix import mix_rows
     from pretune.spec.mixing import MixSpec
 
-    mix_rows([folder / "made.jsonl"], folder / "mixed", MixSpec(caps={"synthetic": rows // 2}))
+    spec = MixSpec(caps={"synthetic": rows // 2})
+    mix_rows([folder / "made.jsonl"], folder / "mixed", spec, overwrite=True)
 
 
 def _documents(folder: Path, pages: int) -> None:
     from pretune.data.documents.step import write_chunks
     from pretune.spec.distil import ChunkSpec, LimitSpec
 
-    write_chunks(folder / "documents", folder / "chunks", ChunkSpec(), LimitSpec())
+    write_chunks(folder / "documents", folder / "chunks", ChunkSpec(), LimitSpec(), overwrite=True)
 
 
 STEPS: dict[str, Callable[[Path, int], None]] = {
