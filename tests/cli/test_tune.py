@@ -30,7 +30,8 @@ def test_text_and_json(run, search):
     assert first.code == 0, first.err
     assert "trial 0, lora rank=2, prompt, rate x1: the task as it stands" in first.err
     assert "at step" in first.err
-    assert "best.yaml" in first.out
+    assert 'its run: "out/trials/000' in first.out
+    assert 'task file: "out/best.yaml"' in first.out
     assert "What mattered" in first.out
     again = run(*COMMAND, "--json")
     assert len(again.json["trials"]) == 2  # the option's budget, not the file's

@@ -8,6 +8,7 @@ from pretune.core.errors import StorageError
 from pretune.core.records import Prediction
 from pretune.search.matters import FEWEST, difference, what_mattered
 from pretune.search.records import Fate, Mark, Trial, load_trial, winner
+from pretune.search.report import Outcome, render_html, render_markdown
 
 pytest.importorskip("optuna")
 
@@ -98,3 +99,31 @@ def test_runs_over_other_rows_are_not_compared():
     one, other = answers(trial(0, 0.5)), answers(trial(1, 0.8))
     assert difference(one, other, "accuracy").delta.value == pytest.approx(0.3)
     assert difference(one, other[:-1], "accuracy") is None
+
+
+def test_a_winner_that_is_worse_on_test_rows_is_said_to_be(tmp_path):
+    own, best = trial(0, 0.4, method="lora"), trial(1, 0.5, method="direft")
+    worse = difference(answers(trial(2, 0.9)), answers(trial(3, 0.4)), "accuracy")
+
+    def outcome(test_gain):
+        return Outcome(
+            task="desk",
+            metric="accuracy",
+            higher_is_better=True,
+            spec=tmp_path / "best.yaml",
+            run=tmp_path,
+            best=best,
+            own=own,
+            trials=(own, best),
+            knobs=(),
+            gain=None,
+            test=None,
+            test_gain=test_gain,
+            seconds=1.0,
+            measurements=3,
+        )
+
+    said = "on test rows the best is worse than the task as it stands"
+    for render in (render_html, render_markdown):
+        assert said in render(outcome(worse))
+        assert said not in render(outcome(None))

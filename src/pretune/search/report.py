@@ -77,6 +77,11 @@ class Outcome:
                 f"importance needs {FEWEST} measured trials, there are {measured}: read the table "
                 "as a hint"
             )
+        if self.test_gain is not None and self.test_gain.verdict is Verdict.WORSE:
+            found.append(
+                "on test rows the best is worse than the task as it stands: there were too few "
+                "validation rows to choose by; keep the task, or search again with more of them"
+            )
         if self.own is None:
             found.append("the task as it stands is no point of this space, and was not trained")
         if self.unfinished:

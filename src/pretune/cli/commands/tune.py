@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pretune.cli.output import INTERRUPTED, AsJson, errors, quiet_libraries, show
+from pretune.cli.output import INTERRUPTED, AsJson, console, errors, quiet_libraries, show
 
 if TYPE_CHECKING:
     from pretune.search.report import Outcome
@@ -66,6 +66,11 @@ def tune(
         errors.print("interrupted; the same command goes on, and trains nothing twice")
         raise typer.Exit(INTERRUPTED) from None
     show(found.to_dict(), _text(found), as_json=as_json)
+    if not as_json:
+        report = found.spec.with_name("report.html")
+        for what, path in (("task file", found.spec), ("its run", found.run), ("report", report)):
+            # A path that is broken into lines cannot be copied.
+            console.print(f'{what}: "{path}"', markup=False, soft_wrap=True)
 
 
 def _text(found: "Outcome") -> RenderableType:
@@ -88,8 +93,4 @@ def _text(found: "Outcome") -> RenderableType:
         weight = "cannot tell" if knob.importance is None else f"{knob.importance:.0%}"
         table.add_row(knob.name, knob.best or "", weight, best_of_each(knob))
     notes = [Text(f"- {note}") for note in found.notes()]
-    files = [
-        Text(f'task file: "{found.spec}"; its run: "{found.run}"', no_wrap=True),
-        Text(f'report: "{found.spec.with_name("report.html")}"', no_wrap=True),
-    ]
-    return Group(*lines, *([table] if found.knobs else []), *notes, *files)
+    return Group(*lines, *([table] if found.knobs else []), *notes)
