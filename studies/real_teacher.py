@@ -43,18 +43,20 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def lay_out(data: Path, most: int, out: Path) -> None:
-    """The first ``most`` documents as files, and what people asked about them as rows."""
-    docs = rows_of(data / "docs.jsonl")[:most]
-    texts = {doc["doc_id"]: doc["text"] for doc in docs}
-    for number, doc in enumerate(docs):
+    """The first ``most`` documents as files, and what people asked about them as rows; what they
+    asked about the next ones chooses the adapter."""
+    docs = rows_of(data / "docs.jsonl")
+    for number, doc in enumerate(docs[:most]):
         title = doc["title"].replace("_", " ")
         write_atomic(out / "documents" / f"{number:03}.md", f"# {title}\n\n{doc['text']}\n")
-    asked = [row for row in rows_of(data / "test.jsonl") if row["doc_id"] in texts]
-    lines = [
-        json.dumps({**row, "context": texts[row["doc_id"]]}, ensure_ascii=False) + "\n"
-        for row in asked
-    ]
-    write_atomic(out / "questions.jsonl", "".join(lines))
+    for name, some in (("questions", docs[:most]), ("validation", docs[most : 2 * most])):
+        texts = {doc["doc_id"]: doc["text"] for doc in some}
+        lines = [
+            json.dumps({**row, "context": texts[row["doc_id"]]}, ensure_ascii=False) + "\n"
+            for row in rows_of(data / "test.jsonl")
+            if row["doc_id"] in texts
+        ]
+        write_atomic(out / f"{name}.jsonl", "".join(lines))
 
 
 def distil(teacher: str, precision: str, held: bool, out: Path) -> None:
@@ -85,7 +87,11 @@ def task_of(out: Path, student: str) -> TaskSpec:
         {
             "name": "documents",
             "base": student,
-            "data": {"train": "pairs/pairs.jsonl", "test": "questions.jsonl"},
+            "data": {
+                "train": "pairs/pairs.jsonl",
+                "validation": "validation.jsonl",
+                "test": "questions.jsonl",
+            },
             "template": {"context": "{context}", "user": "{question}", "target": "{answer}"},
             "metrics": ["rouge_l", "exact_match"],
             "train": {"epochs": EPOCHS, "batch_size": 8, "precision": "auto"},
@@ -126,8 +132,8 @@ def table(out: Path) -> Iterator[str]:
         if not tuned.exists():
             continue
         yield ""
-        yield f"Student: base {home.name.removeprefix('student-')}, "
-        f"{len(load_evaluation(tuned).predictions)} questions of people."
+        asked = len(load_evaluation(tuned).predictions)
+        yield f"Student: base {home.name.removeprefix('student-')}, {asked} questions of people."
         yield ""
         yield "| metric | untuned | tuned | difference | 95 % interval | p |"
         yield "| --- | ---: | ---: | ---: | --- | ---: |"

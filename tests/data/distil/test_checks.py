@@ -50,6 +50,8 @@ def test_right_pairs_are_kept(text, question, answer):
         (CHINESE, "What is the small tentacle?", "tentilla", None),
         (CHINESE, "《地方志》讲什么？", "华沙的宗教场所", Fault.NAMES),
         (CHINESE, "文中提到的水母是什么？", "球栉水母", Fault.REFERS),
+        (ENGLISH, "2008's storm cut the power", "2008's storm cut the power.", Fault.STATED),
+        (CHINESE, "小触手称为tentilla", "球栉水母的小触手称为 tentilla", Fault.STATED),
     ],
 )
 def test_wrong_pairs_are_not(text, question, answer, reason):

@@ -60,6 +60,8 @@ def _grounded(
         return Fault.EMPTY, "", None
     if len(pair.question) > _LONGEST_QUESTION:
         return Fault.EMPTY, f"a question of more than {_LONGEST_QUESTION} characters", None
+    if answered and squeezed(pair.question) in squeezed(pair.answer):
+        return Fault.STATED, "", None
     if source.prompts.refers(pair.question):
         return Fault.REFERS, "", None
     spoken, whole = scripts(source.whole), squeezed(source.whole)

@@ -25,6 +25,7 @@ class Fault(StrEnum):
     NO_JSON = "not the JSON that was asked for"
     COPIED = "repeats the prompt"
     EMPTY = "no question or no answer"
+    STATED = "the question is a part of its answer"
     REFERS = "points at a text its reader does not see"
     LANGUAGE = "in another language than its text"
     SUPPORT = "the quoted support is not in the text"
