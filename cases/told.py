@@ -91,7 +91,7 @@ def of_tune(step: Step, folder: Path) -> str:
 
 def of_gate(step: Step, folder: Path) -> str:
     """The verdict with the reason of each check."""
-    checks = (f"`{one['name']}` {one['verdict']}: {one['reason']}" for one in step.told["checks"])
+    checks = (f"`{one['name']}` {one['outcome']}: {one['reason']}" for one in step.told["checks"])
     return f"**{step.told['verdict']}**; " + "; ".join(checks)
 
 

@@ -61,7 +61,11 @@ def test_a_case_that_was_stopped_goes_on_and_ends_in_a_page(tmp_path, monkeypatc
             "compare": [{"delta": delta, "verdict": "undecided"}],
             "data": {"rows": {"rows": 9}, "counts": {}},
             "tune": {"best": {"says": "lora", "value": 0.6}, "metric": "macro_f1"},
-            "gate": {"verdict": "fail", "checks": [], "version": None},
+            "gate": {
+                "verdict": "fail",
+                "checks": [{"name": "macro_f1 >= 0.7", "outcome": "fail", "reason": "0.4"}],
+                "version": None,
+            },
         }
         if words[:2] == ["tasks", "add"]:
             return 0, {"version": "abcdef0123456789"}, ""
