@@ -53,8 +53,9 @@ def test_a_dumped_teacher_is_read_back(tmp_path):
 def test_digests():
     plain = parse_task(TASK)
     assert "teacher" not in dump_task(plain)
-    # As it was before tasks could have a teacher, or privacy: what is served keeps its name.
-    value = plain.model_dump(mode="json", exclude={"teacher": True, "train": {"privacy"}})
+    # As it was before a task could have a teacher, privacy or a beginning: it keeps its name.
+    later = {"teacher": True, "begin_with": True, "train": {"privacy"}}
+    value = plain.model_dump(mode="json", exclude=later)
     value["data"] |= {"train": ["rows.jsonl"], "validation": [], "test": []}
     assert plain.digest() == of_json(value)
     told = task({"soft": "a/soft.jsonl"})

