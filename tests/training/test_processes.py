@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from pretune.adapters.files import load_adapter
 from pretune.data.dataset import read_examples
@@ -70,6 +69,6 @@ def test_two_processes_learn_what_one_learns(task, tmp_path):
         for name, one in (("alone", alone), ("both", both))
     ]
     assert weights[0].keys() == weights[1].keys()
-    # By norms: Adam takes a whole step where a gradient is nearly zero, so rounding moves single weights.
+    # By norms: where a gradient is nearly zero Adam takes a whole step, in a direction of rounding.
     for name, value in weights[0].items():
         assert (weights[1][name] - value).norm() <= 1e-3 * value.norm(), name
