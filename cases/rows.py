@@ -7,16 +7,11 @@ Deterministic: the first rows of each split, as the data set has them.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
-
-
-def read(path: Path) -> list[Row]:
-    """The rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
@@ -25,14 +20,15 @@ def write(path: Path, rows: Iterable[Row]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
 
 
-def split(data: Path, name: str, part: str) -> Iterator[Row]:
+def split(data: Path, name: str, part: str) -> list[Row]:
     """Rows of one split of a data set, in its order."""
-    return iter(read(data / name / f"{part}.jsonl"))
+    lines = (data / name / f"{part}.jsonl").read_text("utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
 
 
 def risk(data: Path, out: Path) -> None:
     """Financial news: 400 sentences that people labelled, the other texts as documents."""
-    rows = list(split(data, "financial_phrasebank", "train"))
+    rows = split(data, "financial_phrasebank", "train")
     write(out / "labelled.jsonl", rows[:400])
     write(out / "documents.jsonl", ({"text": row["text"]} for row in rows[400:]))
     for part in ("validation", "test"):
@@ -43,8 +39,8 @@ def routing(data: Path, out: Path) -> None:
     """Messages of bank customers with their intent, log lines with the system that wrote them."""
     limits = {"train": 1500, "validation": 300, "test": 999}
     for part, limit in limits.items():
-        write(out / f"messages-{part}.jsonl", list(split(data, "banking77", part))[:limit])
-        lines = list(split(data, "loghub_template", part))[:limit]
+        write(out / f"messages-{part}.jsonl", split(data, "banking77", part)[:limit])
+        lines = split(data, "loghub_template", part)[:limit]
         kept = ({"text": row["input"], "label": row["system"]} for row in lines)
         write(out / f"logs-{part}.jsonl", kept)
 

@@ -21,6 +21,8 @@ from typing import Any
 import yaml
 from told import page
 
+from pretune.core.files import write_atomic
+
 HERE = Path(__file__).parent
 
 VERDICTS = (0, 10, 13)
@@ -40,10 +42,12 @@ class Done:
 
 
 def pretune(arguments: Iterable[str], folder: Path) -> tuple[int, Any, str]:
-    """Run a command with ``--json``; exit code, what it told, what it said on stderr."""
+    """Run a command with ``--json``; exit code, what it told, what it said on stderr. A refusal is
+    told there, as its last line."""
     command = [sys.executable, "-m", "pretune", *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    told = json.loads(done.stdout) if done.stdout.strip() else None
+    refused = done.returncode in VERDICTS and done.stderr.strip().split("\n")[-1]
+    told = json.loads(done.stdout.strip() or refused or "null")
     return done.returncode, told, done.stderr
 
 
@@ -74,7 +78,7 @@ def take(step: Mapping[str, str], folder: Path, version: str) -> Done:
 
 
 def prepare(name: str, data: Path, folder: Path) -> None:
-    """The case's files beside the rows that it works on."""
+    """The case's files beside the rows that it works on; the same however often it is done."""
     shutil.copytree(HERE / name, folder, dirs_exist_ok=True)
     rows = [sys.executable, str(HERE / "rows.py"), name, str(data), str(folder / "rows")]
     subprocess.run(rows, check=True)
@@ -83,7 +87,7 @@ def prepare(name: str, data: Path, folder: Path) -> None:
 def walk(name: str, data: Path, folder: Path) -> list[Done]:
     """All steps of a case; each one's result is kept as it ends."""
     case = yaml.safe_load((HERE / name / "case.yaml").read_text("utf-8"))
-    if not folder.exists():
+    if not (folder / "steps").exists():
         prepare(name, data, folder)
     taken, version = [], ""
     for number, step in enumerate(case["steps"], 1):
@@ -93,8 +97,7 @@ def walk(name: str, data: Path, folder: Path) -> list[Done]:
         else:
             print(f"{number}/{len(case['steps'])} {step['name']}", file=sys.stderr, flush=True)
             done = take(step, folder, version)
-            kept.parent.mkdir(exist_ok=True)
-            kept.write_text(json.dumps(asdict(done), ensure_ascii=False, indent=1) + "\n", "utf-8")
+            write_atomic(kept, json.dumps(asdict(done), ensure_ascii=False, indent=1) + "\n")
         taken.append(done)
         if isinstance(done.told, dict):
             version = done.told.get("version") or version

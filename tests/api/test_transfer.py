@@ -5,8 +5,8 @@ import json
 import pytest
 
 import pretune
-from api.cases_tuning import SMALL, Heard, fixed_speed, make_task
-from pretune.api import foresight, transfer
+from api.cases_tuning import SMALL, Heard
+from pretune.api import transfer
 from pretune.api.workbench import Workbench
 from pretune.bases.fakes import save_tiny
 from pretune.core.errors import AdapterError, BusyError, StorageError
@@ -16,18 +16,6 @@ from pretune.spec.dump import dump_task
 from pretune.spec.task import load_task, parse_task
 
 pytest.importorskip("optuna")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return save_tiny(tmp_path_factory.mktemp("base"), num_hidden_layers=1)
-
-
-@pytest.fixture
-def task(tmp_path, base, monkeypatch):
-    monkeypatch.setattr(foresight, "speed_of", fixed_speed)
-    monkeypatch.setenv("PRETUNE_CACHE", str(tmp_path / "cache"))
-    return make_task(tmp_path, base)
 
 
 def long(task, **changes):

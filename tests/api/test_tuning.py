@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 import pretune
-from api.cases_tuning import SMALL, Heard, fixed_speed, make_task
+from api.cases_tuning import SMALL, Heard
 from pretune.api import foresight, tuning
 from pretune.api.workbench import Workbench
-from pretune.bases.fakes import save_tiny
 from pretune.core.errors import (
     BudgetError,
     BusyError,
@@ -31,18 +30,6 @@ from pretune.spec.task import load_task
 from pretune.training.history import Validation
 
 pytest.importorskip("optuna")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return save_tiny(tmp_path_factory.mktemp("base"), num_hidden_layers=1)
-
-
-@pytest.fixture
-def task(tmp_path, base, monkeypatch):
-    monkeypatch.setattr(foresight, "speed_of", fixed_speed)
-    monkeypatch.setenv("PRETUNE_CACHE", str(tmp_path / "cache"))
-    return make_task(tmp_path, base)
 
 
 def told(trials):

@@ -37,7 +37,7 @@ def test_each_step_is_a_command_that_can_be_told(name):
 
 def folder_of_risk(tmp_path):
     folder = tmp_path / "risk"
-    (folder / "runs").mkdir(parents=True)
+    (folder / "steps").mkdir(parents=True)
     return folder
 
 
@@ -91,3 +91,14 @@ def test_a_step_that_breaks_ends_the_case(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "pretune", lambda arguments, folder: (2, None, "no such file"))
     with pytest.raises(SystemExit, match="exit code 2\nno such file"):
         run.walk("risk", tmp_path, folder_of_risk(tmp_path))
+
+
+def test_a_refusal_is_told_too(tmp_path, monkeypatch):
+    refused = ["tasks", "promote", "desk", "abc", "--registry", "none"]
+    code, told_by, said = run.pretune(refused, tmp_path)
+    assert code not in run.VERDICTS
+    assert "none" in said
+    assert told_by is None  # what broke is said, not told
+    monkeypatch.setattr(run, "VERDICTS", (code,))
+    _, told_by, _ = run.pretune(refused, tmp_path)
+    assert "none" in told_by["error"]

@@ -71,4 +71,4 @@ def test_two_processes_learn_what_one_learns(task, tmp_path):
     assert weights[0].keys() == weights[1].keys()
     # By norms: where a gradient is nearly zero Adam takes a whole step, in a direction of rounding.
     for name, value in weights[0].items():
-        assert (weights[1][name] - value).norm() <= 1e-3 * value.norm(), name
+        assert (weights[1][name] - value).norm() <= 1e-4 * value.norm(), name
