@@ -1,9 +1,10 @@
-"""The engine on a CUDA device: what decode, prefill and a peer cost there, then its tests.
+"""The engine on a CUDA device: what serving costs there, against base and peers, then its tests.
 
     PYTHONPATH=src python benchmarks/cuda_check.py --out runs/cuda
 
-One JSON object and a table at the end; whatever fails is told with its reason, its traceback stands
-in the log under ``--out``, and all other parts go on. Needs about 100 seconds on one H100.
+All figures of ``pretune bench``, decode with graphs and without, prefill of unequal prompts, where
+the time goes, and ``tests/cuda``. What is found lies in ``cuda.json`` under ``--out``; whatever
+fails is told with its reason, its traceback stands in the log beside it, and all other parts go on.
 ``--device cpu --quick`` runs the same parts on a small base without tests or graphs, to see that
 they run.
 """
@@ -23,19 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import Linear
 
-from pretune.bases import Base
 from pretune.bench.machine import describe
-from pretune.bench.measures import tasks
+from pretune.bench.measures import measures
 from pretune.bench.race import Lane, Times, race
+from pretune.bench.run import run
 from pretune.bench.stand import WARM_PROMPT, Stand
-from pretune.bench.work import FULL, QUICK
+from pretune.bench.work import FULL, QUICK, Work
 from pretune.engine.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
-REPEATS = 5
-PEFT_STEPS = 6
+REPEATS = 3
 
 Part = Callable[[], Mapping[str, Any]]
 
@@ -83,23 +82,6 @@ def tests(out: Path, most: float) -> dict[str, Any]:
     return {**counts, "wrong": wrong[:12], "last": lines[-1][:200] if lines else ""}
 
 
-def roofline(base: Base, step_ms: float | None) -> dict[str, Any]:
-    """Bandwidth by a large copy, and the milliseconds that one reading of the weights takes."""
-    device = base.device
-    source = torch.empty(2**30, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    copies = [_timed(device, lambda: target.copy_(source)) for _ in range(8)]
-    bandwidth = 2 * source.nbytes / min(copies)
-    weights = sum(p.nbytes for p in base.model.parameters())
-    floor = weights / bandwidth
-    return {
-        "copy_gb_s": round(bandwidth / 1e9),
-        "weights_mb": round(weights / 1e6),
-        "weights_ms": round(1e3 * floor, 3),
-        "step_over_weights": step_ms and round(step_ms / (1e3 * floor), 2),
-    }
-
-
 def _timed(device: torch.device, run: Callable[[], object]) -> float:
     _wait(device)
     began = time.perf_counter()
@@ -113,13 +95,14 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def figures(stand: Stand) -> dict[str, Any]:
-    """What ``pretune bench --only tasks`` tells, on this device."""
-    found = tasks.measure(stand, lambda _: None)
-    told: dict[str, Any] = {f.name: [f.value, f.low, f.high] for f in found}
-    for figure in found:
-        told |= dict(figure.details)
-    return told
+def figures(work: Work, device: str) -> dict[str, Any]:
+    """What ``pretune bench`` tells on this device."""
+
+    def watch(name: str, share: float) -> None:
+        if share == 1.0:
+            print(f"{name} measured", flush=True)
+
+    return run(work, measures(), watch, device).record()
 
 
 def _lane(stand: Stand, engine: Engine, names: list[str | None], new: int, seed: int) -> Lane:
@@ -222,71 +205,6 @@ def profile(stand: Stand, check: Check) -> dict[str, Any]:
     return told
 
 
-def against_peft(stand: Stand, ours: Mapping[str, Any]) -> dict[str, Any]:
-    """PEFT's mixed batch on the same base's shape: ``generate`` with ``adapter_names``."""
-    from peft import LoraConfig, get_peft_model
-
-    work, device = stand.work, stand.base.device
-    config = LoraConfig(r=work.rank, target_modules="all-linear", init_lora_weights=False)
-    model = stand.twin.model
-    tuned = get_peft_model(model, config, adapter_name="0")
-    for number in range(1, work.requests):
-        tuned.add_adapter(str(number), config)
-    tuned = tuned.to(device, torch.bfloat16).eval()
-    ids = torch.tensor([stand.ids(work.prompt, 9, i) for i in range(work.requests)], device=device)
-    options = {
-        "attention_mask": torch.ones_like(ids),
-        "adapter_names": [str(i) for i in range(work.requests)],
-        "do_sample": False,
-        "pad_token_id": 0,
-    }
-
-    def generate(new: int) -> float:
-        def run() -> None:
-            with torch.inference_mode():
-                tuned.generate(input_ids=ids, max_new_tokens=new, min_new_tokens=new, **options)
-
-        return _timed(device, run)
-
-    generate(2)
-    prefill, more = generate(1), generate(1 + PEFT_STEPS)
-    step = (more - prefill) / PEFT_STEPS
-    theirs = work.requests * work.new / (prefill + (work.new - 1) * step)
-    own = (ours.get("tokens_per_s") or {}).get("tasks")
-    replaced = sum(not isinstance(m, Linear) and hasattr(m, "lora_A") for m in model.modules())
-    return {
-        "peft_prefill_ms": round(1e3 * prefill, 1),
-        "peft_step_ms": round(1e3 * step, 1),
-        "peft_tokens_per_s": round(theirs, 1),
-        "ours_tokens_per_s": own,
-        "speedup_vs_peft_32": own and round(own / theirs, 2),
-        "layers": replaced,
-    }
-
-
-def shown(found: Mapping[str, Any]) -> str:
-    """A table for people."""
-    told = found.get("figures", {})
-    rows = [
-        (name, told.get(name))
-        for name in (
-            "decode_ratio_32_tasks",
-            "prefill_ratio_32_tasks",
-            "step_vs_floor",
-            "adapter_bytes_in_decode",
-            "base_ms",
-            "tasks_ms",
-            "floor_ms",
-            "base_s",
-            "tasks_s",
-            "tokens_per_s",
-        )
-    ]
-    for part in ("tests", "roofline", "graphs", "unequal", "profile", "peft"):
-        rows += [(f"{part}: {key}", value) for key, value in found.get(part, {}).items()]
-    return "\n".join(f"{name:34} {value}" for name, value in rows)
-
-
 def main() -> None:
     """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -300,20 +218,14 @@ def main() -> None:
     check = Check(asked.out)
     check.found["machine"] = describe()
     print(json.dumps(check.found["machine"]), flush=True)
-    began = time.perf_counter()
-    stand = Stand(replace(QUICK if asked.quick else FULL, repeats=REPEATS), asked.device)
-    print(f"base made in {time.perf_counter() - began:.1f} s", flush=True)
-    check.run("figures", lambda: figures(stand))
-    told = check.found["figures"]
-    check.run("roofline", lambda: roofline(stand.base, told.get("tasks_ms")))
+    work = replace(QUICK if asked.quick else FULL, repeats=REPEATS)
+    check.run("figures", lambda: figures(work, asked.device))
+    stand = Stand(work, asked.device)
     check.run("graphs", lambda: graphs(stand))
     check.run("unequal", lambda: unequal(stand))
     check.run("profile", lambda: profile(stand, check))
-    check.run("peft", lambda: against_peft(stand, told))  # after all others: it changes the twin
     if asked.device == "cuda" and not asked.no_tests:
         check.run("tests", lambda: tests(asked.out, asked.tests_seconds))
-    print(json.dumps(check.found))
-    print(shown(check.found))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 
 from pretune.bench import race as module
 from pretune.bench.race import Lane, Times, paired, race
+from pretune.core.errors import PretuneError
 from pretune.core.records import Chosen, Completion, FinishReason, Request
 from pretune.core.segments import Role, TokenSegment
 from pretune.engine.engine import Output
@@ -52,6 +53,9 @@ class Scripted:
                 del self.left[name]
         return outputs
 
+    def cancel(self, name: str) -> None:
+        self.left.pop(name, None)
+
     def stats(self):
         return self
 
@@ -85,6 +89,20 @@ def test_lanes_take_turns_in_an_order_that_turns_round(clock):
     assert (a.steps, b.steps) == ([1.0] * 2, [3.0] * 2)  # the last step has one request only
     assert a.held == 7
     assert paired(b.steps, a.steps) == 3.0
+
+
+def test_a_lane_gives_up_after_the_steps_that_it_was_to_measure(clock):
+    engine = Scripted("a", clock, 1.0, [])
+    times, _ = race({"a": Lane(engine, requests(2, 99), most=3)})
+    assert len(times["a"].steps) == 3
+    assert not engine.busy
+
+
+def test_steps_that_never_held_all_requests_are_told(clock):
+    times, _ = race({"a": Lane(Scripted("a", clock, 1.0, []), requests(4, 2))})
+    for asked in (lambda: times["a"].step, lambda: paired(times["a"].steps, [1.0])):
+        with pytest.raises(PretuneError, match="more tokens to write"):
+            asked()
 
 
 def test_throughput_counts_the_first_token_to_the_prefill():

@@ -1,6 +1,7 @@
 """``pretune bench``: the table, the JSON and the page."""
 
 import pytest
+import torch
 
 from bench.conftest import TINY
 from pretune.bench import work
@@ -35,3 +36,10 @@ def test_an_unknown_figure_is_told_with_the_nearest(run, quick):
     ran = run("bench", "--only", "step_vs_flor")
     assert ran.code == 2
     assert 'did you mean "step_vs_floor"?' in " ".join(ran.err.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device here")
+def test_a_device_that_is_not_there_is_told(run, quick):
+    ran = run("bench", "--quick", "--device", "cuda")
+    assert ran.code == 2
+    assert 'device "cuda" is not there' in " ".join(ran.err.split())

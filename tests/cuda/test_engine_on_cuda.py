@@ -5,14 +5,16 @@ import copy
 from dataclasses import replace
 
 import pytest
+import torch
 from torch.testing import assert_close
 
 from engine.test_fused import HOSTS, noisy, together
 from laws.cases import CONFIGS, TURNS, VARIANTS, make_adapter, request_of
 from laws.probe import SMALL, Probe
 from laws.test_engine_laws import LONG, agrees, agrees_at_the_end, named
-from laws.test_laws import differs
+from laws.test_laws import TOLERANCE, differs
 from pretune.adapters.injection import Injection
+from pretune.bases import Base
 from pretune.bases.anatomy import dissect
 from pretune.bases.fakes import FAMILIES, tiny_base
 from pretune.core.sampling import Sampling
@@ -102,15 +104,21 @@ def test_chunked_and_interrupted(moved, base, world, tokens):
 
 
 def on_its_own(moved, family: str, **changes) -> Probe:
-    """Three prompts decode on a base of ``family``, as the reference does."""
-    base = moved(noisy(tiny_base(family, **changes)))
-    reference = Reference(Injection(base), base.renderer.end_ids)
+    """Three prompts decode on a base of ``family`` as on the CPU, where the reference is held to:
+    its cache of a sliding window is too short to be compared with."""
+    here = _three(noisy(tiny_base(family, **changes)))
+    there = _three(moved(noisy(tiny_base(family, **changes))))
+    for name, logits in here.logits.items():
+        assert_close(torch.stack(there.logits[name]).cpu(), torch.stack(logits), **TOLERANCE)
+        assert_close(there.kv[name].cpu(), here.kv[name], **TOLERANCE)
+    return there
+
+
+def _three(base: Base) -> Probe:
     probe = Probe(base, size=ROOM)
     requests = [named(base, str(i), None, *turns) for i, turns in enumerate((TURNS, LONG))]
     requests.append(replace(requests[0], id="apart", salt="nobody else's"))
-    done = together(probe, *requests)
-    for request in requests:
-        agrees(probe, reference, request, done[request.id].ids)
+    together(probe, *requests)
     return probe
 
 
@@ -118,9 +126,9 @@ def on_its_own(moved, family: str, **changes) -> Probe:
 def test_fused_hosts(moved, host):
     family, changes = HOSTS[host]
     probe = on_its_own(moved, family, **changes)
-    grows = host == "llama-far"  # its rotary tables grow by what is read back
-    assert (probe.stats().eager is not None) == grows
-    assert (probe.stats().graphs > 0) != grows
+    captured = host != "llama-far"
+    assert (probe.stats().eager is None) == captured
+    assert (probe.stats().graphs > 0) == captured
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -131,7 +139,8 @@ def test_every_family(moved, family):
 
 
 def test_a_base_that_reads_back_decodes_without_graphs(moved):
-    probe = on_its_own(moved, "gpt2")
+    family, changes = HOSTS["llama-far"]  # its rotary tables grow by what is read back
+    probe = on_its_own(moved, family, **changes)
     assert "cannot be captured" in probe.stats().eager
     again = on_its_own(moved, "llama")  # and leaves the device as it was
     assert again.stats().graphs > 0

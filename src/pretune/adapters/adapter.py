@@ -18,7 +18,8 @@ from pretune.spec.methods import AnyMethod
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """``weights`` are by ``site.part``; ``notes`` (task, metrics, data digest) name no identity."""
+    """``weights`` are by ``site.part``; ``notes`` (task, metrics, data digest) name no identity;
+    ``stored`` is the digest of the file that the weights were read from, if they were."""
 
     config: AnyMethod
     scope: Scope
@@ -26,6 +27,7 @@ class Adapter:
     base_digest: str
     template_digest: str
     notes: Mapping[str, Any] = field(default_factory=dict)
+    stored: str | None = None
 
     @cached_property
     def method(self) -> Method[Any]:
@@ -40,7 +42,7 @@ class Adapter:
     @cached_property
     def weights_digest(self) -> str:
         """Digest of the weights alone."""
-        return of_bytes(self.serialized)
+        return self.stored or of_bytes(self.serialized)
 
     @property
     def identity(self) -> dict[str, Any]:

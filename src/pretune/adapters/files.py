@@ -78,7 +78,8 @@ def load_adapter(folder: Path) -> Adapter:
     raw = path.read_bytes()
     try:
         identity = manifest["identity"]
-        if of_bytes(raw) != identity["weights"]:
+        stored = of_bytes(raw)
+        if stored != identity["weights"]:
             raise damaged_weights(path)
         if identity["scope_version"] != SCOPE_VERSION:
             raise AdapterError(
@@ -92,6 +93,7 @@ def load_adapter(folder: Path) -> Adapter:
             base_digest=identity["base"],
             template_digest=identity["template"],
             notes=dict(manifest["notes"]),
+            stored=stored,
         )
         whole = adapter.digest == manifest["digest"]
     except AdapterError:

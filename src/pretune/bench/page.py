@@ -11,7 +11,7 @@ from pretune.bench.figures import TARGETS, Figure
 from pretune.bench.run import Results
 from pretune.evaluation.report.scales import Scale, Tick, round_range
 
-_COLOURS = {"pretune": 2, "PEFT": 1, "vLLM": 3}
+_COLOURS = {"pretune": 2, "PEFT": 1, "vLLM": 3, "transformers": 4}
 """Of the report's palette."""
 
 
@@ -118,7 +118,7 @@ def throughput_plot(figures: Sequence[Figure]) -> ThroughputPlot | None:
             for tasks, speed in sorted(own.items())
         )
         points = " ".join(f"{dot.x},{dot.y}" for dot in dots)
-        curves.append(Curve(name, _COLOURS.get(name, 4), points, dots))
+        curves.append(Curve(name, _COLOURS[name], points, dots))
     return ThroughputPlot(
         tuple(curves),
         tuple(Tick(across(math.log2(tasks)), str(tasks)) for tasks in numbers),

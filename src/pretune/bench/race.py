@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pretune.core.errors import PretuneError
 from pretune.core.records import Request
 from pretune.engine.engine import Engine
 
 
 class Lane(NamedTuple):
-    """An engine and the requests that it gets at once."""
+    """An engine and the requests that it gets at once. After ``most`` steps in which all of them
+    decode the rest is given up; 0: all run to their end."""
 
     engine: Engine
     requests: Sequence[Request]
+    most: int = 0
 
 
 @dataclass
@@ -31,8 +34,12 @@ class Times:
 
     @property
     def step(self) -> float:
-        """Seconds of the median step."""
-        return statistics.median(self.steps)
+        """Seconds of the median step.
+
+        Raises:
+            PretuneError: there was no step in which every request got a token.
+        """
+        return statistics.median(_some(self.steps))
 
     def throughput(self, requests: int, new: int) -> float:
         """Tokens a second of ``requests`` that write ``new`` tokens each, prefill included."""
@@ -44,7 +51,7 @@ class _Runner:
 
     def __init__(self, lane: Lane) -> None:
         self.engine, self.times = lane.engine, Times()
-        self._count = len(lane.requests)
+        self._count, self._most = len(lane.requests), lane.most
         self._without_token = {request.id for request in lane.requests}
         self._firsts = {request.id: -1 for request in lane.requests}
         for request in lane.requests:
@@ -67,9 +74,12 @@ class _Runner:
                     self._without_token.remove(one.request_id)
                     self._firsts[one.request_id] = one.new[0].token
             self.times.firsts = list(self._firsts.values())
-        elif len(outputs) == self._count:
+        elif sum(bool(one.new) for one in outputs) == self._count:
             self.times.steps.append(took)
             self.times.held = max(self.times.held, self.engine.stats().adapter_bytes_held)
+            if len(self.times.steps) == self._most:
+                for name in self._firsts:
+                    self.engine.cancel(name)
 
 
 Beside = Mapping[str, Callable[[], object]]
@@ -101,5 +111,18 @@ def race(
 
 
 def paired(above: Sequence[float], below: Sequence[float]) -> float:
-    """The median ratio of times that were taken next to each other."""
-    return statistics.median(a / b for a, b in zip(above, below, strict=False))
+    """The median ratio of times that were taken next to each other.
+
+    Raises:
+        PretuneError: there are none.
+    """
+    return statistics.median(_some([a / b for a, b in zip(above, below, strict=False)]))
+
+
+def _some(times: Sequence[float]) -> Sequence[float]:
+    if not times:
+        raise PretuneError(
+            "no step had a token for every request: the first ended before the last began; "
+            "give them more tokens to write"
+        )
+    return times

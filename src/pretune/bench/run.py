@@ -67,11 +67,12 @@ def chosen(known: Mapping[str, Measure], names: Collection[str]) -> dict[str, Me
     return {name: measure for name, measure in known.items() if not names or name in meant}
 
 
-def run(work: Work, selected: Mapping[str, Measure], watch: Watch) -> Results:
-    """Measure. A measure that fails leaves its figures without a value and with the reason."""
+def run(work: Work, selected: Mapping[str, Measure], watch: Watch, device: str = "cpu") -> Results:
+    """Measure on ``device``. A measure that fails leaves its figures without a value and with the
+    reason."""
     began = time.perf_counter()
-    results = Results(work, describe())
-    stand = Stand(work)
+    results = Results(work, describe() | {"device": device})
+    stand = Stand(work, device)
     for name, measure in selected.items():
         results.figures += _measured(stand, name, measure, watch)
         watch(name, 1.0)

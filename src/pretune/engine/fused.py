@@ -38,9 +38,7 @@ class _Norm(NamedTuple):
     epsilon: float
 
     def __call__(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.epsilon)
-        return (wide * scale).to(x.dtype) * self.weight
+        return F.rms_norm(x, x.shape[-1:], None, self.epsilon) * self.weight
 
     @classmethod
     def of(cls, module: Any) -> "_Norm":

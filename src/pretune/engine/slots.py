@@ -5,20 +5,21 @@ running batch never stalls for it. Once its prompts are written nobody holds its
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-
-from torch import Tensor
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection, Mounted
 from pretune.core.errors import AdapterError, PretuneError
+from pretune.engine.transfer import BySite, moved
 
 Load = Callable[[str], Adapter]
 """From an adapter's name to the adapter, from wherever it is kept; called in another thread."""
 
-Placed = tuple[Adapter, Mapping[str, Mapping[str, Tensor]]]
+Placed = tuple[Adapter, BySite]
 
+_LOADERS = 4
+"""Adapters that are loaded at a time; one on a CPU, where that costs the batch its cores."""
 
 _MOST_FAILED = 64
 """Failures that are kept for requests which may have been cancelled since."""
@@ -31,7 +32,8 @@ class Slots:
         self.size = size
         self._injection = injection
         self._load = load
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="pretune-adapters")
+        loaders = 1 if injection.base.device.type == "cpu" else _LOADERS
+        self._loader = ThreadPoolExecutor(loaders, thread_name_prefix="pretune-adapters")
         self._coming: dict[str, Future[Placed]] = {}
         self._failed: dict[str, BaseException] = {}
         self._adapters: dict[str, Adapter] = {}
@@ -121,10 +123,7 @@ class Slots:
         try:
             adapter = adapter or self._load(name)
             dtype = None if adapter.method.needs_float32 else base.model.dtype
-            return adapter, {
-                site: {part: value.to(base.device, dtype) for part, value in parts.items()}
-                for site, parts in adapter.by_site(base).items()
-            }
+            return adapter, moved(adapter.by_site(base), base.device, dtype)
         except PretuneError:
             raise
         except Exception as error:  # whatever it is, it must not stop those who run

@@ -3,7 +3,18 @@
 from functools import partial
 from pathlib import Path
 
-from pretune.bench.measures import cold, document, http, peft, registered, scopes, tasks, vllm
+from pretune.bench.measures import (
+    cold,
+    document,
+    http,
+    peft,
+    registered,
+    roofline,
+    scopes,
+    tasks,
+    transformers,
+    vllm,
+)
 from pretune.bench.measures.measure import Measure
 from pretune.core.errors import SpecError
 
@@ -36,7 +47,9 @@ def measures(vllm_python: Path | None = None) -> dict[str, Measure]:
         "http": Measure(("http_overhead",), 240, http.measure),
         "cold": Measure(("cold_p99_ttft_ratio",), 420, cold.measure),
         "scopes": Measure((), 300, scopes.measure),
+        "roofline": Measure((), 60, roofline.measure),
         "peft": Measure(("speedup_vs_peft_32",), 260, peft.measure),
+        "transformers": Measure((transformers.FIGURE,), 120, transformers.measure),
         "vllm": Measure(
             ("speedup_vs_vllm_lora_32", "base_vs_vllm"),
             280,

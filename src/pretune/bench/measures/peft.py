@@ -20,7 +20,11 @@ def measure(stand: Stand, tell: Tell) -> list[Figure]:
     if importlib.util.find_spec("peft") is None:
         return [Figure.absent(FIGURE, "\"peft\" is not installed; pip install 'pretune[peft]'")]
     with exported(stand, stand.work.peer_tasks[-1]) as folders:
-        settings = {**folders, "threads": torch.get_num_threads()}
+        settings = {
+            **folders,
+            "threads": torch.get_num_threads(),
+            "device": str(stand.base.device),
+        }
         command = [sys.executable, str(SCRIPTS / "peft_mixed.py")]
         with started(command, settings, os.environ) as peer:
             rounds = compare(stand, tell, peer, stand.work.peer_tasks)

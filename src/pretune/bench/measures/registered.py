@@ -21,15 +21,20 @@ def measure(stand: Stand, tell: Tell) -> list[Figure]:
                 if repeat and count != most:
                     continue
                 names = _spread(count, work.requests)
+                # With fewer slots than tasks the first prompts decode while the last ones wait, so
+                # all may write more than the steps that are measured.
                 for new, seed, prompt in (
                     (2, -1 - place, WARM_PROMPT),
-                    (work.steps + 1, repeat * 100 + place, work.prompt),
+                    (work.new, repeat * 100 + place, work.prompt),
                 ):
                     nobody: list[str | None] = [None] * work.requests
                     times, _ = race(
                         {
-                            "base": Lane(base, stand.requests(nobody, new, seed, prompt)),
-                            "tasks": Lane(tasks, stand.requests(names, new, seed, prompt)),
+                            side: Lane(engine, stand.requests(asked, new, seed, prompt), work.steps)
+                            for side, engine, asked in (
+                                ("base", base, nobody),
+                                ("tasks", tasks, names),
+                            )
                         }
                     )
                 found[count].append(times)

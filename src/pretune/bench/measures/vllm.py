@@ -15,6 +15,9 @@ WITH_LORA, PLAIN = "speedup_vs_vllm_lora_32", "base_vs_vllm"
 
 def measure(stand: Stand, tell: Tell, python: Path | None) -> list[Figure]:
     """vLLM run by ``python``, the interpreter of its own environment."""
+    if stand.base.device.type != "cpu":
+        reason = "this peer runs on the CPU; measure with --device cpu"
+        return [Figure.absent(WITH_LORA, reason), Figure.absent(PLAIN, reason)]
     if python is None:
         reason = "no interpreter with vLLM was named; give --vllm-python PATH (docs/benchmarks.md)"
         return [Figure.absent(WITH_LORA, reason), Figure.absent(PLAIN, reason)]

@@ -1,7 +1,8 @@
 """PEFT's mixed batch: ``generate`` with ``adapter_names``, one batch of any adapters.
 
-Settings: ``base`` (a folder), ``adapters`` (folders in PEFT's format). A line: ``prompts`` (token
-ids, of one length), ``tasks`` (of each prompt: the index of its adapter, or null), ``new``.
+Settings: ``base`` (a folder), ``adapters`` (folders in PEFT's format), ``threads``, ``device``. A
+line: ``prompts`` (token ids, of one length), ``tasks`` (of each prompt: the index of its adapter,
+or null), ``new``.
 """
 
 import time
@@ -27,7 +28,8 @@ def start(settings: dict[str, Any]) -> Answer:
     tuned = PeftModel.from_pretrained(model, first, adapter_name="0")
     for number, folder in enumerate(others, 1):
         tuned.load_adapter(folder, adapter_name=str(number))
-    tuned = tuned.to(torch.bfloat16).eval()
+    device = settings["device"]
+    tuned = tuned.to(device, torch.bfloat16).eval()
 
     class Clock(StoppingCriteria):
         """Notes when each token was there; stops nothing."""
@@ -36,11 +38,12 @@ def start(settings: dict[str, Any]) -> Answer:
             self.times: list[float] = []
 
         def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
+            ids[:, -1].tolist()  # there, not merely asked of the device
             self.times.append(time.perf_counter())
-            return torch.zeros(len(ids), dtype=torch.bool)
+            return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
     def answer(line: dict[str, Any]) -> dict[str, Any]:
-        ids, clock = torch.tensor(line["prompts"]), Clock()
+        ids, clock = torch.tensor(line["prompts"], device=device), Clock()
         names = ["__base__" if task is None else str(task) for task in line["tasks"]]
         began = time.perf_counter()
         with torch.inference_mode():

@@ -24,14 +24,22 @@ class PeersOption(StrEnum):
 
     ALL = "all"
     PEFT = "peft"
+    TRANSFORMERS = "transformers"
     VLLM = "vllm"
     NONE = "none"
 
     @property
     def left_out(self) -> frozenset[str]:
         """Measures that do not run."""
-        peers = frozenset({"peft", "vllm"})
-        return frozenset() if self is PeersOption.ALL else peers - {self.value}
+        peers = {option.value for option in PeersOption if option.name not in ("ALL", "NONE")}
+        return frozenset() if self is PeersOption.ALL else frozenset(peers - {self.value})
+
+
+class DeviceOption(StrEnum):
+    """Where to measure."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 def bench(
@@ -47,6 +55,9 @@ def bench(
         Path | None,
         typer.Option(help="The interpreter of an environment with vLLM, which is a peer."),
     ] = None,
+    device: Annotated[
+        DeviceOption, typer.Option(help="Where to measure; vLLM is a peer on the CPU alone.")
+    ] = DeviceOption.CPU,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="How often each side runs; default: 3, quick: 2.")
     ] = None,
@@ -63,6 +74,7 @@ def bench(
     from pretune.cli.progress import Stages
     from pretune.core.files import write_atomic
 
+    _found(device)
     quiet_libraries()
     work = QUICK if quick else FULL
     work = replace(work, repeats=repeats or work.repeats)
@@ -73,12 +85,23 @@ def bench(
         if name not in peers.left_out
     }
     with Stages({name: measure.seconds for name, measure in selected.items()}) as stages:
-        results = run(work, selected, stages.done)
+        results = run(work, selected, stages.done, device)
     record = results.record()
     write_atomic(out / "bench.json", json.dumps(record, indent=1) + "\n")
     write_atomic(out / "bench.html", render(results))
     show(record, _shown(results), as_json=as_json)
     errors.print(f'page: "{out / "bench.html"}"', soft_wrap=True)
+
+
+def _found(device: DeviceOption) -> None:
+    import torch
+
+    from pretune.core.errors import SpecError
+
+    if device is DeviceOption.CUDA and not torch.cuda.is_available():
+        raise SpecError(
+            f'device "{device}" is not there: PyTorch {torch.__version__} sees none; measure on cpu'
+        )
 
 
 def _shown(results: "Results") -> RenderableType:
@@ -93,8 +116,10 @@ def _shown(results: "Results") -> RenderableType:
         *cells, verdict, note = row
         table.add_row(*cells, Text(verdict, _COLOURS[verdict]), Text(note))
     machine = results.machine
+    accelerator = f"{machine['accelerator']}; " if machine["device"] != "cpu" else ""
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads",
+        f"{accelerator}{machine['processor']}, {machine['cores']} cores, "
+        f"{machine['threads']} threads",
         f"torch {machine['torch']}; {results.seconds:.0f} s in all",
     ]
     if results.work.name == "quick":
