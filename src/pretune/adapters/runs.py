@@ -39,11 +39,11 @@ class EqualRuns:
         are stacked anew at every site: copies of all would be as large as they are."""
         if site.name not in self.sites:
             return y
-        down, up = stacked([one.by_site[site.name] for one in self.members], y.dtype)
+        down, up, scale = stacked([one.by_site[site.name] for one in self.members], y.dtype)
         own = slice(self.first, self.first + len(self.members) * self.length)
         given = x[own].unflatten(0, (-1, self.length))
         h = torch.bmm(given, down.transpose(1, 2))
-        y[own].unflatten(0, (-1, self.length)).baddbmm_(h, up.transpose(1, 2))
+        y[own].unflatten(0, (-1, self.length)).baddbmm_(h, up.transpose(1, 2), alpha=scale)
         return y
 
 

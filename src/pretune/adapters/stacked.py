@@ -34,15 +34,19 @@ class Updates:
         )
 
 
-def stacked(updates: Sequence[LowRank], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """``down (n, rank, width_in)`` with the scale, and ``up (n, width_out, rank)``."""
-    down = torch.stack([one.down for one in updates])
+def stacked(updates: Sequence[LowRank], dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
+    """``down (n, rank, width_in)``, ``up (n, width_out, rank)`` and the scale of their product;
+    where scales differ, ``down`` has them and 1 is left."""
+    # One behind the other, not stacked: that would make a view of each first.
+    down, up = (
+        torch.cat(parts).unflatten(0, (len(updates), -1))
+        for parts in ([one.down for one in updates], [one.up for one in updates])
+    )
     if len(scales := {one.scale for one in updates}) == 1:
-        down = down * scales.pop()
-    else:
-        each = torch.tensor([one.scale for one in updates], dtype=down.dtype)
-        down = down * each.to(down.device)[:, None, None]
-    return down.to(dtype), torch.stack([one.up for one in updates]).to(dtype)
+        return down.to(dtype), up.to(dtype), scales.pop()
+    each = torch.tensor([one.scale for one in updates], dtype=down.dtype)
+    down = down * each.to(down.device)[:, None, None]
+    return down.to(dtype), up.to(dtype), 1.0
 
 
 _MOST_STACKS = 4
@@ -66,8 +70,9 @@ class Stack:
         """Of one site, as a few rows are multiplied fastest: ``down (n, rank, width_in)`` and ``up
         (n, rank, width_out)``."""
         if site not in self._sites:
-            down, up = stacked([one.by_site[site] for one in self.members.values()], dtype)
-            self._sites[site] = down, up.transpose(1, 2).contiguous()
+            updates = [one.by_site[site] for one in self.members.values()]
+            down, up, scale = stacked(updates, dtype)
+            self._sites[site] = down * scale, up.transpose(1, 2).contiguous()
         return self._sites[site]
 
     @property
