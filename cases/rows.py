@@ -1,4 +1,4 @@
-"""The working rows of a case: few labelled ones, documents without labels, and test rows.
+"""The working rows of a case: few labelled ones, others for a teacher, documents, and test rows.
 
     python cases/rows.py risk DATA OUT
 
@@ -27,10 +27,12 @@ def split(data: Path, name: str, part: str) -> list[Row]:
 
 
 def risk(data: Path, out: Path) -> None:
-    """Financial news: 400 sentences that people labelled, the other texts as documents."""
+    """Financial news: 400 sentences with labels for the student, 1,200 more that only the teacher
+    may read, and the other texts as documents without any."""
     rows = split(data, "financial_phrasebank", "train")
     write(out / "labelled.jsonl", rows[:400])
-    write(out / "documents.jsonl", ({"text": row["text"]} for row in rows[400:]))
+    write(out / "archive.jsonl", rows[400:1600])
+    write(out / "documents.jsonl", ({"text": row["text"]} for row in rows[1600:]))
     for part in ("validation", "test"):
         write(out / f"{part}.jsonl", split(data, "financial_phrasebank", part))
 

@@ -77,9 +77,25 @@ def take(step: Mapping[str, str], folder: Path, version: str) -> Done:
     return Done(step["name"], command, round(seconds, 1), code, told, compared)
 
 
+def varied(task: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A task file with some of its sections changed, key by key where both have keys; what becomes
+    null is left to its default."""
+    found = dict(task)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[key] = varied(found[key], value) if both else value
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def prepare(name: str, data: Path, folder: Path) -> None:
-    """The case's files beside the rows that it works on; the same however often it is done."""
+    """The case's files and the variants of them beside the rows that it works on; the same however
+    often it is done."""
     shutil.copytree(HERE / name, folder, dirs_exist_ok=True)
+    case = yaml.safe_load((folder / "case.yaml").read_text("utf-8"))
+    for variant, changes in case.get("variants", {}).items():
+        task = yaml.safe_load((folder / f"{changes.pop('of')}.yaml").read_text("utf-8"))
+        text = yaml.safe_dump(varied(task, changes), sort_keys=False, allow_unicode=True)
+        write_atomic(folder / f"{variant}.yaml", text)
     rows = [sys.executable, str(HERE / "rows.py"), name, str(data), str(folder / "rows")]
     subprocess.run(rows, check=True)
 

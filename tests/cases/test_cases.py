@@ -10,6 +10,7 @@ import typer
 import yaml
 
 from pretune.cli.app import app
+from pretune.spec.task import load_task
 
 ROOT = Path(__file__).parents[2]
 CASES = sorted(path.parent.name for path in (ROOT / "cases").glob("*/case.yaml"))
@@ -33,6 +34,18 @@ def test_each_step_is_a_command_that_can_be_told(name):
         command.make_context(words[0], list(rest))
         assert told.command_of("pretune " + step["run"]) in told.TELLERS
         assert step["run"].startswith(("train ", "eval ")) or "against" not in step
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_variants_are_tasks_that_differ_as_said(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(run.subprocess, "run", lambda *_, **__: None)  # the rows
+    run.prepare(name, tmp_path, tmp_path / name)
+    case = yaml.safe_load((ROOT / "cases" / name / "case.yaml").read_text("utf-8"))
+    for variant, changes in case["variants"].items():
+        plain = load_task(tmp_path / name / f"{changes['of']}.yaml").model_dump()
+        task = load_task(tmp_path / name / f"{variant}.yaml").model_dump()
+        differing = {key for key in plain if plain[key] != task[key]}
+        assert differing == changes.keys() - {"of"}
 
 
 def folder_of_risk(tmp_path):
