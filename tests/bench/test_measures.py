@@ -118,6 +118,19 @@ def test_the_page_needs_nothing_else():
     assert figures.milliseconds([0.1, 0.2, 0.4]) == 200.0
 
 
+def test_what_is_there_is_kept_after_each_measure(stand):
+    known, kept = measures(), []
+
+    def interrupted(_stand, _tell):
+        raise KeyboardInterrupt
+
+    selected = {"tasks": known["tasks"], "http": known["http"]._replace(run=interrupted)}
+    with pytest.raises(KeyboardInterrupt):
+        run.run(TINY, selected, lambda *_: None, keep=lambda found: kept.append(found.record()))
+    assert kept[-1]["step_vs_floor"] is not None
+    assert kept[-1]["reasons"]["http_overhead"] == "not asked for"
+
+
 def test_a_measure_that_fails_leaves_the_others(stand):
     def broken(_stand, _tell):
         raise PretuneError("out of luck")

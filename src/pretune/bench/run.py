@@ -67,18 +67,25 @@ def chosen(known: Mapping[str, Measure], names: Collection[str]) -> dict[str, Me
     return {name: measure for name, measure in known.items() if not names or name in meant}
 
 
-def run(work: Work, selected: Mapping[str, Measure], watch: Watch, device: str = "cpu") -> Results:
+def run(
+    work: Work,
+    selected: Mapping[str, Measure],
+    watch: Watch,
+    device: str = "cpu",
+    keep: Callable[[Results], None] = lambda _: None,
+) -> Results:
     """Measure on ``device``. A measure that fails leaves its figures without a value and with the
-    reason."""
+    reason. What is there after each measure is given to ``keep``: all of them take long."""
     began = time.perf_counter()
     results = Results(work, describe() | {"device": device})
     stand = Stand(work, device)
+    order = list(TARGETS)
     for name, measure in selected.items():
         results.figures += _measured(stand, name, measure, watch)
+        results.figures.sort(key=lambda f: order.index(f.name) if f.name in order else len(order))
+        results.seconds = time.perf_counter() - began
+        keep(results)
         watch(name, 1.0)
-    order = list(TARGETS)
-    results.figures.sort(key=lambda f: order.index(f.name) if f.name in order else len(order))
-    results.seconds = time.perf_counter() - began
     return results
 
 

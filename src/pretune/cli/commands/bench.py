@@ -84,12 +84,14 @@ def bench(
         for name, measure in chosen(known, only or ()).items()
         if name not in peers.left_out
     }
+
+    def keep(results: "Results") -> None:
+        write_atomic(out / "bench.json", json.dumps(results.record(), indent=1) + "\n")
+        write_atomic(out / "bench.html", render(results))
+
     with Stages({name: measure.seconds for name, measure in selected.items()}) as stages:
-        results = run(work, selected, stages.done, device)
-    record = results.record()
-    write_atomic(out / "bench.json", json.dumps(record, indent=1) + "\n")
-    write_atomic(out / "bench.html", render(results))
-    show(record, _shown(results), as_json=as_json)
+        results = run(work, selected, stages.done, device, keep)
+    show(results.record(), _shown(results), as_json=as_json)
     errors.print(f'page: "{out / "bench.html"}"', soft_wrap=True)
 
 
