@@ -1,6 +1,7 @@
 """transformers' continuous batching: ``generate_batch`` of the plain base.
 
-Settings: ``base`` (a folder), ``threads``, ``device``. A line: ``prompts`` (token ids), ``new``.
+Settings: ``base`` (a folder), ``threads``, ``device``, ``requests``, ``tokens`` (of prompt and
+answer), ``step_tokens``. A line: ``prompts`` (token ids), ``new``.
 """
 
 import time
@@ -24,9 +25,14 @@ def start(settings: dict[str, Any]) -> Answer:
         settings["base"], dtype=torch.bfloat16, attn_implementation="sdpa"
     )
     model = loaded.to(settings["device"]).eval()
-    # Half of what is free: the device is shared with whom it is compared to. Flash attention would
-    # be asked of the network.
-    how = ContinuousBatchingConfig(max_memory_percent=0.5, auto_switch_to_flash=False)
+    # Room for the work: left to itself it takes nearly all memory that is free, on a CPU as well.
+    # Flash attention would be asked of the network.
+    pages = -(-settings["tokens"] // ContinuousBatchingConfig.page_size) + 1
+    how = ContinuousBatchingConfig(
+        num_blocks=settings["requests"] * pages,
+        max_batch_tokens=settings["step_tokens"],
+        auto_switch_to_flash=False,
+    )
     sized: list[tuple[int, int]] = []
 
     def generate(line: dict[str, Any]) -> list[Any]:
