@@ -31,6 +31,12 @@ def test_a_measure_yields_its_figures(stand, name):
     assert shares[-1] == 1.0
 
 
+def test_other_seeds_are_other_prompts(stand):
+    """Or a later prompt is found in the cache of an earlier one, and its prefill costs nothing."""
+    drawn = [stand.ids(8, seed, number) for seed in range(-9, 9) for number in range(4)]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_every_promise_has_a_measure():
     assert {name for one in measures().values() for name in one.figures} >= set(TARGETS)
 

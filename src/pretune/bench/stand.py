@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, cached_property
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -100,7 +101,8 @@ class Stand:
 
     def ids(self, count: int, *seed: int) -> tuple[int, ...]:
         """Random tokens."""
-        draw = torch.Generator().manual_seed(hash(seed) & 0x7FFF_FFFF)
+        # Not hash(): it is the same for -1 and -2.
+        draw = torch.Generator().manual_seed(crc32(repr(seed).encode()))
         vocabulary = self.base.anatomy.vocabulary
         return tuple(torch.randint(0, vocabulary, (count,), generator=draw).tolist())
 
