@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -11,7 +12,7 @@ from bench.conftest import TINY
 from pretune.bench import figures, run
 from pretune.bench.figures import TARGETS, Figure
 from pretune.bench.measures import measures
-from pretune.bench.page import figure_row, render, throughput_plot
+from pretune.bench.page import figure_row, render, render_plot, throughput_plot
 from pretune.bench.run import Results, chosen
 from pretune.core.errors import PretuneError, SpecError, UnknownName
 
@@ -121,6 +122,10 @@ def test_the_page_needs_nothing_else():
     plot = throughput_plot(results.figures)
     assert [tick.text for tick in plot.x_ticks] == ["1", "32"]
     assert throughput_plot([]) is None
+    assert render_plot([]) is None
+    picture = ElementTree.fromstring(render_plot(results.figures))
+    assert len(list(picture.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
+    assert picture.get("aria-label").endswith("1, 32 tasks: pretune 100, 99; PEFT 50, 10")
     assert figures.milliseconds([0.1, 0.2, 0.4]) == 200.0
 
 

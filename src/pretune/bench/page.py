@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 from pretune.bench.figures import TARGETS, Figure
 from pretune.bench.run import Results
@@ -13,6 +13,9 @@ from pretune.evaluation.report.scales import Scale, Tick, round_range
 
 _COLOURS = {"pretune": 2, "PEFT": 1, "vLLM": 3, "transformers": 4}
 """Of the report's palette."""
+
+_ALONE = {1: "#c77712", 2: "#2f6fdb", 3: "#0f8f7a", 4: "#8250df"}
+"""The same where the report is not around, for light and dark pages alike."""
 
 
 class FigureRow(NamedTuple):
@@ -128,6 +131,29 @@ def throughput_plot(figures: Sequence[Figure]) -> ThroughputPlot | None:
 
 def render(results: Results) -> str:
     """One HTML page with the table, the plot and the machine."""
+    return _template("bench.html.jinja").render(
+        results=results,
+        rows=[figure_row(figure) for figure in results.figures],
+        plot=throughput_plot(results.figures),
+    )
+
+
+def render_plot(figures: Sequence[Figure]) -> str | None:
+    """The plot as a picture of its own (SVG); ``None`` where nothing is to be drawn."""
+    plot = throughput_plot(figures)
+    if plot is None:
+        return None
+    curves = (
+        f"{curve.name} {', '.join(f'{dot.tokens_per_s:.0f}' for dot in curve.dots)}"
+        for curve in plot.curves
+    )
+    numbers = ", ".join(tick.text for tick in plot.x_ticks)
+    title = f"Tokens a second with {numbers} tasks: {'; '.join(curves)}"
+    template = _template("throughput.svg.jinja")
+    return template.render(plot=plot, title=title, colours=_ALONE)
+
+
+def _template(name: str) -> Template:
     loader = ChoiceLoader([PackageLoader("pretune.bench"), PackageLoader("pretune.core")])
     environment = Environment(
         loader=loader,
@@ -137,8 +163,4 @@ def render(results: Results) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("bench.html.jinja").render(
-        results=results,
-        rows=[figure_row(figure) for figure in results.figures],
-        plot=throughput_plot(results.figures),
-    )
+    return environment.get_template(name)

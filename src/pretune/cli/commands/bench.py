@@ -68,7 +68,7 @@ def bench(
 ) -> None:
     """Measure decode, prefill and serving of many tasks: ratios within one run, medians."""
     from pretune.bench.measures import measures
-    from pretune.bench.page import render
+    from pretune.bench.page import render, render_plot
     from pretune.bench.run import chosen, run
     from pretune.bench.work import FULL, QUICK
     from pretune.cli.progress import Stages
@@ -88,6 +88,8 @@ def bench(
     def keep(results: "Results") -> None:
         write_atomic(out / "bench.json", json.dumps(results.record(), indent=1) + "\n")
         write_atomic(out / "bench.html", render(results))
+        if picture := render_plot(results.figures):
+            write_atomic(out / "throughput.svg", picture)
 
     with Stages({name: measure.seconds for name, measure in selected.items()}) as stages:
         results = run(work, selected, stages.done, device, keep)
