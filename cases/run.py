@@ -22,6 +22,7 @@ import yaml
 from told import page
 
 from pretune.core.files import write_atomic
+from pretune.core.termination import sigterm_unwinds
 
 HERE = Path(__file__).parent
 
@@ -43,12 +44,22 @@ class Done:
 
 def pretune(arguments: Iterable[str], folder: Path) -> tuple[int, Any, str]:
     """Run a command with ``--json``; exit code, what it told, what it said on stderr. A refusal is
-    told there, as its last line."""
-    command = [sys.executable, "-m", "pretune", *arguments, "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    refused = done.returncode in VERDICTS and done.stderr.strip().split("\n")[-1]
-    told = json.loads(done.stdout.strip() or refused or "null")
-    return done.returncode, told, done.stderr
+    told there, as its last line. Whatever ends the case ends the command, which may save first."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "pretune", *arguments, "--json"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which tells the command once
+    ) as command:
+        try:
+            out, said = command.communicate()
+        finally:
+            command.terminate()  # nothing happens where it has ended
+            command.wait()
+    refused = command.returncode in VERDICTS and said.strip().split("\n")[-1]
+    return command.returncode, json.loads(out.strip() or refused or "null"), said
 
 
 def evaluation_of(arguments: list[str]) -> str:
@@ -130,7 +141,8 @@ def main() -> None:
     args = parser.parse_args()
     for name in args.cases:
         folder = (args.out / name).resolve()
-        walk(name, args.data.resolve(), folder)
+        with sigterm_unwinds():
+            walk(name, args.data.resolve(), folder)
         print((folder / "case.md").read_text("utf-8"))
 
 

@@ -1,8 +1,12 @@
 """The cases' files are tasks and commands, and a case that was stopped goes on."""
 
 import json
+import os
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -115,3 +119,40 @@ def test_a_refusal_is_told_too(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "VERDICTS", (code,))
     _, told_by, _ = run.pretune(refused, tmp_path)
     assert "none" in told_by["error"]
+
+
+STAND_IN = """
+import os, signal, sys, time
+
+def save(*_):
+    time.sleep(0.5)  # longer than an interrupted subprocess.run would wait
+    open("saved", "a").write("saved ")
+    sys.exit(130)
+
+signal.signal(signal.SIGTERM, save)
+open("new", "w").write(str(os.getpid()))
+os.rename("new", "begun")
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_case_that_is_ended_ends_its_command(tmp_path, number):
+    folder = folder_of_risk(tmp_path)
+    (folder / "pretune.py").write_text(STAND_IN)  # the command's own folder comes first
+    command = [sys.executable, run.__file__, "risk", "--out", tmp_path, "--data", tmp_path]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as case:
+        until = time.monotonic() + 60
+        while not (folder / "begun").exists():
+            assert case.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        case.send_signal(number)
+        assert case.wait(30) != 0
+    step = int((folder / "begun").read_text())
+    try:
+        os.kill(step, signal.SIGKILL)
+    except ProcessLookupError:
+        assert (folder / "saved").read_text() == "saved "
+    else:
+        pytest.fail("the command outlived its case")

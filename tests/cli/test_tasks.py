@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -88,6 +89,22 @@ def test_a_run_is_added_under_other_goals(run, task, added):
     task.rename("counter.yaml")
     refused = run("tasks", "add", "runs/desk", "--task", "counter.yaml")
     assert 'is a run of task "desk", not "counter"' in refused.err
+
+
+def test_a_promise_of_privacy_goes_with_the_adapter(run, task):
+    text = task.read_text().replace("batch_size: 8", "batch_size: 8, privacy: {epsilon: 20}")
+    task.write_text(text)
+    trained = run("train", "desk.yaml", "--out", "runs/desk", "--json").json["privacy"]
+    del trained["moved"]  # of the run, and no part of the promise
+    assert run("tasks", "add", "runs/desk").code == 0
+    (version,) = run("tasks", "show", "desk", "--json").json["versions"]
+    assert (version["privacy"], version["data"]) == (trained, None)
+    assert "delta 1e-05" in run("tasks", "show", "desk").out
+    gated = run("gate", "desk.yaml", "runs/desk", "--registry", "registry", "--out", "gate")
+    assert "privacy: epsilon" in gated.out
+    (card,) = Path("registry/evidence").glob("*.md")
+    assert card.read_text() == Path("gate/card.md").read_text()
+    assert "for one training row more or less" in card.read_text()
 
 
 def test_mistakes_are_told(run, added, tmp_path):

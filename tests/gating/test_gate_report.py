@@ -4,8 +4,18 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pretune.core.promise import Promise
 from pretune.evaluation.goals import Outcome
-from pretune.gating.evidence import Bin, Calibration, Forgetting, Load, Measure, Perturbed, Safety
+from pretune.gating.evidence import (
+    Bin,
+    Calibration,
+    Evidence,
+    Forgetting,
+    Load,
+    Measure,
+    Perturbed,
+    Safety,
+)
 from pretune.gating.report.junit import render_junit
 from pretune.gating.report.render import reliability, render_card, render_page
 from registry.cases import evidence_of, make
@@ -83,6 +93,17 @@ def test_the_page_is_one_escaped_file(evidence):
     )  # fmt: skip
     assert "the task has no goals" in render_page(bare)
     assert "the task has no goals" in render_card(bare)
+
+
+def test_a_promise_of_privacy_stands_in_the_card_and_on_the_page(tmp_path):
+    evidence = evidence_of(make(tmp_path, "desk", 0).version)
+    assert "privacy" not in render_card(evidence) + render_page(evidence)
+    assert '"privacy"' not in evidence.file().decode(), "older evidence keeps its digest"
+    private = evidence.model_copy(update={"privacy": Promise(8, 1e-5, 0.1, 0.9, 0.1, 40, "a test")})
+    said = "epsilon 8, delta 1e-05, for one training row more or less"
+    assert f"| privacy | {said} |" in render_card(private)
+    assert f"privacy: {said}." in render_page(private)
+    assert Evidence.model_validate_json(private.file()) == private
 
 
 def test_bars_stand_where_the_shares_are(evidence):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pretune.adapters.manifest import WEIGHTS
+from pretune.core.digest import of_json
 from pretune.core.errors import (
     AdapterError,
     BusyError,
@@ -15,6 +16,7 @@ from pretune.core.errors import (
     StorageError,
     UnknownName,
 )
+from pretune.core.promise import Promise
 from pretune.registry import Registry, Version, is_registry
 from pretune.registry.collect import collect
 from pretune.registry.describe import describe, summary
@@ -241,7 +243,36 @@ def test_lineage_is_told(tmp_path):
     assert lineage["base"] == "b" * 64
     assert lineage["metrics"]["accuracy"]["value"] == 0.9
     assert lineage["run"] == "runs/desk-0"
+    assert "privacy" not in lineage
     assert [one["what"] for one in told["history"]] == ["add", "add", "add", "promote"]
+
+
+PROMISE = Promise(3.1416, 1e-5, 0.1, 0.9, 0.125, 400, "a test")
+
+
+def test_a_promise_of_privacy_is_kept_told_and_part_of_what_a_version_is(tmp_path):
+    registry, (first, *_) = filled(tmp_path)
+    private = Version(**first.version.model_dump() | {"privacy": PROMISE})
+    registry.add(private, first.folder)
+    assert private.digest != first.digest
+    assert Registry(registry.files.root).version(private.digest).privacy == PROMISE
+    lineage = json.loads(json.dumps(describe(registry, "desk")))["versions"][-1]
+    assert lineage["privacy"] == PROMISE.to_dict()
+    assert str(PROMISE) == "epsilon 3.15, delta 1e-05, for one training row more or less"
+
+
+def test_records_from_before_promises_were_kept_are_read(tmp_path):
+    registry, (first, *_) = filled(tmp_path)
+    path = registry.files.version_file(first.digest)
+    before = [
+        "format", "task", "spec", "adapter", "base", "data", "trained_spec", "metrics",
+        "validation", "run", "created",
+    ]  # fmt: skip
+    record = json.loads(path.read_text())
+    assert list(record) == before
+    value = {name: one for name, one in record.items() if name not in ("run", "created", "spec")}
+    assert first.digest == of_json({**value, "spec": first.version.task_spec.digest()})
+    assert registry.version(first.digest).privacy is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from laws.cases import CONFIGS, VARIANTS
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import MissingExtra, SpecError, TrainingError
+from pretune.core.promise import Promise
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, TokenSegment
 from pretune.spec.privacy import PrivacySpec
@@ -22,7 +23,7 @@ from pretune.training import loop, privacy
 from pretune.training.checkpoint import load_checkpoint
 from pretune.training.history import StopReason
 from pretune.training.loop import Start
-from pretune.training.privacy import Promise, RowSum, Secret, moved, promise
+from pretune.training.privacy import RowSum, Secret, moved, promise
 from training.cases_training import OBJECTIVES, Recorder, objective_of, rows, run
 
 SPEC = TrainSpec(

@@ -17,6 +17,7 @@ from pretune.api.runs import RunFolder, adapter_folder
 from pretune.api.workbench import Workbench, sample
 from pretune.core import digest
 from pretune.core.errors import DataError, PretuneError
+from pretune.core.promise import Promise
 from pretune.core.records import Row, TokenExample
 from pretune.data.dataset import prepare, read_examples
 from pretune.data.slices import slices_of
@@ -130,6 +131,7 @@ class Gate:
             pretune=_version(),
             machine={"machine": platform.machine(), "device": self._device},
             current=self._current and self._current.digest,
+            privacy=Promise.of(self._adapter.notes),
             verdict=verdict_of(checks),
             checks=checks,
             metrics={name: one for name, one in parts.results.items() if name not in sliced},

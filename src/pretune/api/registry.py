@@ -5,6 +5,7 @@ from pathlib import Path
 from pretune.adapters.manifest import check_files
 from pretune.api.runs import RunFolder
 from pretune.core.errors import SpecError
+from pretune.core.promise import Promise
 from pretune.evaluation.evaluate import RECORD_FILE, load_evaluation
 from pretune.evaluation.intervals import Interval
 from pretune.registry import Registry, TaskState, Version
@@ -41,6 +42,7 @@ def version_of(run: Path | str, task: TaskSpec | None = None) -> Version:
         base=manifest["identity"]["base"],
         data=notes.get("data"),
         trained_spec=notes.get("spec"),
+        privacy=Promise.of(notes),
         metrics=_measured(folder, manifest["digest"]) if same else {},
         validation=record.get("validation", {}),
         run=str(Path(run).resolve()),

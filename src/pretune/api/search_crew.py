@@ -5,7 +5,6 @@ however that one ends.
 """
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from pretune.api.searching import OutOfTime, Search, Trainer
 from pretune.core.errors import PretuneError, TrainingError
 from pretune.core.events import Event
 from pretune.core.protocols import EventSink
+from pretune.core.tether import tether
 
 _INTERRUPTED = 130
 
@@ -131,7 +131,7 @@ def _say(value: dict[str, Any]) -> None:
 
 def _main() -> int:
     asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    tether()
     deadline = float("inf") if asked["deadline"] is None else asked["deadline"]
     try:
         search = Search.read(Path(asked["folder"]), asked["device"], asked["jobs"])
@@ -144,11 +144,6 @@ def _main() -> int:
         _say({"error": str(error)})
         return error.exit_code
     return 0
-
-
-def _end_with_the_starter() -> None:
-    sys.stdin.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":

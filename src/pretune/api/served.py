@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pretune.core import tether
 from pretune.core.errors import PretuneError
+from pretune.core.termination import sigterm_unwinds
 
 START_SECONDS = 120
 """What a server gets to load its base."""
@@ -80,7 +82,8 @@ class Server:
 
 @contextmanager
 def serving(runs: Sequence[Path]) -> Iterator[Server]:
-    """``pretune serve RUNS`` on a free port of this machine, until the block ends.
+    """``pretune serve RUNS`` on a free port of this machine, until the block ends: with or without
+    an error, by a signal, or because this process is no more.
 
     Raises:
         PretuneError: it does not start; the message holds what it said.
@@ -88,8 +91,14 @@ def serving(runs: Sequence[Path]) -> Iterator[Server]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "pretune", "serve", *map(str, runs), "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    serve = ["pretune", "serve", *map(str, runs), "--port", str(port)]
+    command = [sys.executable, "-m", tether.__name__, *serve]
+    with (
+        sigterm_unwinds(),
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
         try:
             server = Server(f"http://127.0.0.1:{port}", process.pid)
             _wait(server, process)

@@ -23,6 +23,8 @@ def gate_text(gated: Gated, *, kept: bool) -> RenderableType:
     ]
     if not evidence.checks:
         lines.append(Text("nothing was promised: no goals, and no version answers yet"))
+    if evidence.privacy:
+        lines.append(Text(f"privacy: {evidence.privacy}"))
     return Group(*lines, _measures(evidence), Text(_home(gated, kept)))
 
 

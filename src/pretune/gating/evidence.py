@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pretune.core.digest import of_bytes
 from pretune.core.errors import StorageError
+from pretune.core.promise import Promise
 from pretune.evaluation.goals import Outcome
 from pretune.evaluation.intervals import Interval
 from pretune.spec.model import Strict
@@ -163,7 +164,8 @@ class Subject(NamedTuple):
 
 class Evidence(Strict):
     """One gate's report. ``spec``, ``adapter``, ``base`` are digests of what was gated, ``rows`` of
-    the rows it was gated on; ``current`` is the version it was compared with.
+    the rows it was gated on; ``current`` is the version it was compared with. ``privacy`` is what
+    the training promised of any one row.
 
     Raises:
         ValueError: the verdict is not what the checks say.
@@ -182,6 +184,8 @@ class Evidence(Strict):
     pretune: str
     machine: dict[str, str]
     current: str | None = Field(None, pattern=_DIGEST)
+    # Left out where there is none: evidence without it keeps its digest.
+    privacy: Promise | None = Field(None, exclude_if=lambda one: one is None)
     verdict: Verdict
     checks: tuple[Check, ...]
     metrics: dict[str, Measure]

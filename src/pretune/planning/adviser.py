@@ -112,12 +112,20 @@ def _method(situation: Situation, figures: Sequence[Figure]) -> Advice:
             f"the only one measured on {situation.task} tasks; others were not compared",
             tuple(one for one in tried if one.method == methods[0]),
         )
-    best_name = max(means, key=means.__getitem__)
+    level = [name for name, value in means.items() if value >= max(means.values()) - LEVEL]
+    # Weights cost memory to train, and a place to keep: the fewest that are level with the best.
+    chosen = min(level, key=lambda name: _weights(compared, name))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in sorted(means.items()))
-    why = f"the highest mean over the sets on which all were measured: {listed}"
+    why = "the highest mean" if len(level) == 1 else "the fewest weights level with the best mean"
+    why += f" over the sets on which all were measured: {listed}"
     if situation.tasks > 1 and "full" in situation.fits:
         why += "; full tuning is left out, as it is a base of its own for each task"
-    return Advice("method", best_name, why, tuple(compared))
+    return Advice("method", chosen, why, tuple(compared))
+
+
+def _weights(qualities: Sequence[Quality], method: str) -> float:
+    """The fewest that ``method`` was measured with; infinite where nobody counted them."""
+    return min(one.weights or math.inf for one in qualities if one.method == method)
 
 
 def _shared_sets(qualities: Sequence[Quality]) -> set[str]:

@@ -26,7 +26,8 @@ class Figure(Strict):
 
 
 class Quality(Figure):
-    """``value`` of a tuned task on test rows (own runs: validation rows, no interval)."""
+    """``value`` of a tuned task on test rows (own runs: validation rows, no interval); ``weights``
+    counts those trained."""
 
     kind: Literal["quality"] = "quality"
     task: Literal["classification", "generation", "chat"]
@@ -41,6 +42,7 @@ class Quality(Figure):
     low: float | None = None
     high: float | None = None
     untuned: float | None = None
+    weights: int | None = None
 
     def __str__(self) -> str:
         rank = f" r={self.rank}" if self.rank else ""

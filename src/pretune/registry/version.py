@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from pretune.core.digest import of_json
+from pretune.core.promise import Promise
 from pretune.evaluation.intervals import Interval
 from pretune.spec.model import Strict
 from pretune.spec.task import TaskSpec, parse_task
@@ -16,7 +17,8 @@ FORMAT = 1
 
 class Version(Strict):
     """Immutable. ``adapter``, ``base``, ``data`` and ``trained_spec`` are digests: of the adapter,
-    the base it acts on, the rows it learned from and the spec it was trained under.
+    the base it acts on, the rows it learned from and the spec it was trained under. ``privacy`` is
+    what its training promises of any one row; a private adapter keeps no digest of its rows.
 
     ``spec`` is what :func:`pretune.spec.dump.task_value` says of the task. ``metrics`` are those
     of the test rows, ``validation`` those that chose the adapter; ``run`` and ``created`` (UTC) say
@@ -30,6 +32,8 @@ class Version(Strict):
     base: str
     data: str | None = None
     trained_spec: str | None = None
+    # Left out where there is none: records without it keep their digest.
+    privacy: Promise | None = Field(None, exclude_if=lambda one: one is None)
     metrics: dict[str, Interval] = Field(default_factory=dict)
     validation: dict[str, float] = Field(default_factory=dict)
     run: str

@@ -12,38 +12,17 @@ import math
 import secrets
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pretune.core.errors import MissingExtra, SpecError, TrainingError
+from pretune.core.promise import Promise
 from pretune.spec.privacy import PrivacySpec
-
-UNIT = "one training row more or less"
 
 _TOLERANCE = 0.01
 """Share of epsilon that may be left unused: each halving of it is one more reckoning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """``epsilon`` and ``delta`` hold for ``steps`` steps that draw each row with the probability
-    ``sample_rate`` and add noise of ``noise`` times ``row_norm`` to the sum of gradients."""
-
-    epsilon: float
-    delta: float
-    row_norm: float
-    noise: float
-    sample_rate: float
-    steps: int
-    accountant: str
-    unit: str = UNIT
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
 
 def promise(spec: PrivacySpec, rows: int, batch_size: int, steps: int) -> Promise:

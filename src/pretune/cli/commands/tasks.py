@@ -199,7 +199,9 @@ def _short(digest: str | None) -> str:
 
 
 def _versions(found: dict[str, Any]) -> Table:
-    table = _table("version", "is", "gate", "adapter", "data", "metrics", "run")
+    from pretune.core.promise import Promise
+
+    table = _table("version", "is", "gate", "adapter", "data", "privacy", "metrics", "run")
     canary = (found["canary"] or {}).get("version")
     roles = {"current": found["current"], "previous": found["previous"]}
     roles |= {"canary": canary, "shadow": found["shadow"]}
@@ -215,6 +217,7 @@ def _versions(found: dict[str, Any]) -> Table:
             one["gate"]["verdict"] if one["gate"] else "",
             _short(one["adapter"]),
             _short(one["data"]),
+            str(Promise.of(one) or ""),
             metrics,
             Text(one["run"]),
         )

@@ -25,6 +25,7 @@ def train(
     """Check the data, tune an adapter, keep the best, measure it on the test rows."""
     from pretune.api import Workbench, check_task_goals
     from pretune.cli.tables import evaluation_table
+    from pretune.core.promise import Promise
     from pretune.evaluation.evaluate import save_evaluation
     from pretune.spec.task import load_task
     from pretune.training.history import StopReason
@@ -47,12 +48,8 @@ def train(
         raise typer.Exit(INTERRUPTED)
     record = run.record()
     parts: list[Any] = [f'adapter: "{run.adapter_folder}"']
-    if "privacy" in record:
-        parts.append(
-            "privacy: epsilon {epsilon:.3g}, delta {delta:g}, for {unit}".format(
-                **record["privacy"]
-            )
-        )
+    if privacy := Promise.of(record):
+        parts.append(f"privacy: {privacy}")
     if run.data.test:
         found = workbench.evaluate(spec, run.data.test, run.adapter)
         save_evaluation(found, run.folder.evaluation)
