@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import httpx2 as httpx
 
-from pretune.api.serve import new_key
+from pretune.serving.key_file import new_key
 
 SLOTS, CACHE_TOKENS, MOST_REQUESTS = 2, 512, 32
 """Few of all, so that adapters come and go, blocks run out, and clients are told to come back."""

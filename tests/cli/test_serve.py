@@ -10,8 +10,9 @@ from dataclasses import replace
 import httpx2 as httpx
 import pytest
 
-from pretune.api.serve import ServeOptions, build, check_address, find_tasks, new_key, read_keys
+from pretune.api.serve import ServeOptions, build, check_address, find_tasks
 from pretune.core.errors import DataError, MissingExtra, SpecError
+from pretune.serving.key_file import new_key, read_keys
 
 
 def free_port() -> int:

@@ -11,8 +11,9 @@ import pytest
 
 import pretune
 from cli.test_serve import free_port, wait_for
-from pretune.api.serve import ServeOptions, build, find_registry, find_tasks, new_key
+from pretune.api.serve import ServeOptions, build, find_registry, find_tasks
 from pretune.core.errors import DataError, SpecError
+from pretune.serving.key_file import new_key
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,34 @@ def test_once_replaced_it_is_replaced_though_the_old_one_cannot_be_removed(folde
         patch.setattr(shutil, "rmtree", refuse)
         replace(folder)
     assert contents(folder) == {"new": "new"}
+
+
+def test_what_a_kill_between_the_renames_left_goes_with_the_next_write(folder):
+    """Both folders have hidden names then; the old one went nowhere by itself."""
+    others = (".folder.old.q1w2e3r4", ".folder.x.q1w2e3r4.old", ".other.q1w2e3r4.old")
+    for name in others:  # drafts and leftovers of other places
+        (folder.parent / name).mkdir()
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pretune.core.files import folder_atomic\n"
+        "real, count = os.replace, 0\n"
+        "def replace(*paths):\n"
+        "    global count\n"
+        "    count += 1\n"
+        "    if count == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    real(*paths)\n"
+        "os.replace = replace\n"
+        "with folder_atomic(Path(sys.argv[1])): pass\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    assert ran.returncode == -signal.SIGKILL
+    assert not folder.exists()
+    assert len(list(folder.parent.glob(".folder.*/folder/old"))) == 1
+    replace(folder)
+    assert contents(folder) == {"new": "new"}
+    assert not list(folder.parent.glob(".folder.*/folder/old"))
+    assert {item.name for item in folder.parent.iterdir()} >= set(others)
 
 
 def test_a_block_that_fails_changes_nothing(folder):

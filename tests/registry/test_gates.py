@@ -7,9 +7,9 @@ import pytest
 from pretune.core.errors import GoalMissed, SpecError, StorageError
 from pretune.gating.evidence import MOST_BYTES, Check, parse_evidence, read_evidence
 from pretune.registry import Registry
+from pretune.registry.author import Author
 from pretune.registry.collect import collect
 from pretune.registry.describe import describe
-from pretune.registry.store import Author
 from registry.cases import evidence_of, filled, make
 
 GOALS = ["accuracy >= 0.8"]

@@ -18,10 +18,10 @@ from pretune.core.errors import (
 )
 from pretune.core.promise import Promise
 from pretune.registry import Registry, Version, is_registry
+from pretune.registry.author import Author
 from pretune.registry.collect import collect
 from pretune.registry.describe import describe, summary
 from pretune.registry.state import Change, Entry, TaskState, place
-from pretune.registry.store import Author
 from registry.cases import filled, make
 
 

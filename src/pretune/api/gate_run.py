@@ -41,7 +41,7 @@ from pretune.gating.evidence import (
 )
 from pretune.gating.judge import COMPARISON, judge, judge_comparison
 from pretune.planning.quantities import cannot_be_probed
-from pretune.registry.store import now
+from pretune.registry.author import now
 from pretune.spec.task import TaskSpec
 
 _PROBED = 200

@@ -15,7 +15,7 @@ from pretune.gating.report.junit import render_junit
 from pretune.gating.report.render import render_card, render_page
 from pretune.planning.decide import MARGIN
 from pretune.registry import Registry
-from pretune.registry.store import Author
+from pretune.registry.author import Author
 from pretune.spec.task import TaskSpec
 
 EVIDENCE_FILE = "evidence.json"

@@ -9,7 +9,7 @@ from pretune.core.promise import Promise
 from pretune.evaluation.evaluate import RECORD_FILE, load_evaluation
 from pretune.evaluation.intervals import Interval
 from pretune.registry import Registry, TaskState, Version
-from pretune.registry.store import Author, now
+from pretune.registry.author import Author, now
 from pretune.spec.base import EMBEDDED
 from pretune.spec.dump import task_value
 from pretune.spec.task import TaskSpec, load_task

@@ -1,6 +1,5 @@
 """Finished runs behind one HTTP server: folders to tasks, tasks to a service."""
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from pretune.api.runs import RunFolder
 from pretune.api.workbench import Workbench
 from pretune.bases import Base
 from pretune.core.errors import AdapterError, DataError, SpecError, StorageError
-from pretune.core.files import write_atomic
 from pretune.core.hosts import is_loopback
 from pretune.core.names import unknown
 from pretune.engine.engine import Engine, Size
@@ -27,7 +25,8 @@ from pretune.serving.admission import Admission
 from pretune.serving.app import Service, create_app
 from pretune.serving.catalogue import Catalogue, ServedTask
 from pretune.serving.grammars import Grammars
-from pretune.serving.keys import Keys, hashed
+from pretune.serving.key_file import read_keys
+from pretune.serving.keys import Keys
 from pretune.serving.shelf import Shelf
 from pretune.serving.worker import Worker
 from pretune.spec.base import BaseSpec
@@ -248,33 +247,6 @@ def check_address(options: ServeOptions) -> None:
             f'"{options.host}" can be reached from other machines, and no keys are set; make one '
             "with: pretune serve --new-key keys.txt, and give --keys keys.txt"
         )
-
-
-def read_keys(path: Path | None) -> Keys:
-    """The hashes in a key file, one a line.
-
-    Raises:
-        SpecError: no such file, no hash in it, or a line that is none.
-    """
-    if path is None:
-        return Keys()
-    try:
-        lines = path.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f'cannot read keys from "{path}": {error}') from error
-    if not lines:
-        raise SpecError(f'"{path}" holds no key; add one with: pretune serve --new-key "{path}"')
-    if any(len(line) != 64 or set(line) - set("0123456789abcdef") for line in lines):
-        raise SpecError(f'"{path}" holds a line that is no hash of a key; keys are kept as hashes')
-    return Keys(lines)
-
-
-def new_key(path: Path) -> str:
-    """Make a key, add its hash to ``path``, and return the key, which is kept nowhere."""
-    key = secrets.token_urlsafe(32)
-    before = path.read_text(encoding="ascii") if path.exists() else ""
-    write_atomic(path, f"{before}{hashed(key)}\n")
-    return key
 
 
 class Server(uvicorn.Server):

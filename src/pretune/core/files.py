@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
         sync(path.parent)
+        _forget_old(path)
     except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
         if isinstance(error, OSError):
@@ -85,7 +87,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
 
 def _exchange(draft: Path, path: Path) -> None:
     """Put ``draft`` in the place of ``path``: a folder that is not empty cannot be renamed over."""
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
     old = aside / path.name
     try:
         os.replace(path, old)
@@ -99,7 +101,16 @@ def _exchange(draft: Path, path: Path) -> None:
             reason = again.strerror or str(again)
             raise OSError(again.errno, f'{reason} (what it held is in "{old}")') from error
         raise
-    shutil.rmtree(aside, ignore_errors=True)  # what stays behind has a hidden name
+
+
+def _forget_old(path: Path) -> None:
+    """Remove what ``path`` held before, also before an exchange that was killed half-way; what
+    cannot be removed stays under its hidden name."""
+    aside = re.compile(rf"\.{re.escape(path.name)}\.\w+\.old")
+    with contextlib.suppress(OSError):
+        for one in path.parent.iterdir():
+            if aside.fullmatch(one.name):
+                shutil.rmtree(one, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ what decodes without is the same graph.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -135,6 +136,20 @@ def _power(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
+@dataclass(frozen=True, slots=True)
+class _Captured:
+    """A ``graph`` that repeats ``run`` into ``result``. It reads the memory of tensors that ``run``
+    holds, which must live as long."""
+
+    graph: torch.cuda.CUDAGraph
+    result: Tensor
+    run: Replay
+
+    def __call__(self) -> Tensor:
+        self.graph.replay()
+        return self.result
+
+
 class CudaCapture:
     """Captures on one CUDA ``device``; all graphs share their working memory, as they run one
     after the other."""
@@ -160,9 +175,4 @@ class CudaCapture:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, self._pool, capture_error_mode="thread_local"):
                 result = run()
-
-        def replay(reads: Replay = run) -> Tensor:  # what the graph reads stays where it is
-            graph.replay()
-            return result
-
-        return replay
+        return _Captured(graph, result, run)

@@ -5,18 +5,15 @@ it names was written, whole, before it. Readers take no lock.
 """
 
 import contextlib
-import getpass
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pretune.core.digest import SHORT
 from pretune.core.errors import AdapterError, SpecError, StorageError
 from pretune.core.files import folder_lock, storage_errors
 from pretune.core.names import is_task_name, unknown
-from pretune.gating.evidence import Evidence, Subject, Verdict
+from pretune.gating.evidence import Evidence, Subject
+from pretune.registry.author import NOBODY, Author
 from pretune.registry.files import MARKER, RegistryFiles
 from pretune.registry.gates import check_is_of, passing, subject_of
 from pretune.registry.state import Change, Entry, TaskState
@@ -29,25 +26,6 @@ LOCK_SECONDS = 30
 def is_registry(folder: Path) -> bool:
     """Whether ``folder`` is a registry."""
     return (folder / MARKER).is_file()
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who changes something, and why; both are kept in the task's history."""
-
-    by: str = ""
-    why: str = ""
-
-    @classmethod
-    def of_process(cls, why: str = "") -> "Author":
-        """The user that this process runs as."""
-        try:
-            return cls(getpass.getuser(), why)
-        except (KeyError, OSError):  # users of containers often have no name
-            return cls(f"user {os.getuid()}", why)
-
-
-NOBODY = Author()
 
 
 class Registry:
@@ -165,7 +143,7 @@ class Registry:
             except FileNotFoundError:
                 state = TaskState(task=name)
             if digest not in state.added or digest not in state.kept:
-                state = state.then(_entry(Change.ADD, digest, author))
+                state = state.then(Entry(what=Change.ADD, version=digest, **author.stamp()))
                 self.files.write_state(state)
         return state
 
@@ -195,7 +173,13 @@ class Registry:
             if override is None:
                 evidence = passing(self.files, state, self.version(digest))
             return state.then(
-                _entry(Change.PROMOTE, digest, author, evidence=evidence, override=override)
+                Entry(
+                    what=Change.PROMOTE,
+                    version=digest,
+                    evidence=evidence,
+                    override=override,
+                    **author.stamp(),
+                )
             )
 
         return self._change(name, change)
@@ -213,14 +197,15 @@ class Registry:
             digest = self.find(state, prefix)
             check_is_of(evidence, self.version(digest))
             self.files.write_evidence(evidence)
-            entry = _entry(
-                Change.GATE,
-                digest,
-                author,
-                evidence=evidence.digest,
-                verdict=evidence.verdict,
+            return state.then(
+                Entry(
+                    what=Change.GATE,
+                    version=digest,
+                    evidence=evidence.digest,
+                    verdict=evidence.verdict,
+                    **author.stamp(),
+                )
             )
-            return state.then(entry)
 
         return self._change(name, change)
 
@@ -237,7 +222,7 @@ class Registry:
                     f'task "{name}" has no version before the current one; promote another'
                 )
             digest = self._usable(state, state.previous)
-            return state.then(_entry(Change.ROLL_BACK, digest, author))
+            return state.then(Entry(what=Change.ROLL_BACK, version=digest, **author.stamp()))
 
         return self._change(name, change)
 
@@ -254,11 +239,12 @@ class Registry:
             if prefix is None:
                 if state.canary is None:
                     return state
-                return state.then(_entry(Change.CANARY, None, author))
+                return state.then(Entry(what=Change.CANARY, **author.stamp()))
             if not 0 < share < 1:
                 raise SpecError(f'share "{share:g}" is not between 0 and 1; for all, promote it')
             digest = self._beside_current(state, prefix, "canary")
-            return state.then(_entry(Change.CANARY, digest, author, share))
+            entry = Entry(what=Change.CANARY, version=digest, share=share, **author.stamp())
+            return state.then(entry)
 
         return self._change(name, change)
 
@@ -274,9 +260,9 @@ class Registry:
             if prefix is None:
                 if state.shadow is None:
                     return state
-                return state.then(_entry(Change.SHADOW, None, author))
+                return state.then(Entry(what=Change.SHADOW, **author.stamp()))
             digest = self._beside_current(state, prefix, "shadow")
-            return state.then(_entry(Change.SHADOW, digest, author))
+            return state.then(Entry(what=Change.SHADOW, version=digest, **author.stamp()))
 
         return self._change(name, change)
 
@@ -332,31 +318,3 @@ class Registry:
         except (FileNotFoundError, StorageError):
             return False
         return True
-
-
-def _entry(
-    what: Change,
-    version: str | None,
-    author: Author,
-    share: float | None = None,
-    *,
-    evidence: str | None = None,
-    verdict: Verdict | None = None,
-    override: str | None = None,
-) -> Entry:
-    return Entry(
-        at=now(),
-        what=what,
-        version=version,
-        share=share,
-        evidence=evidence,
-        verdict=verdict,
-        override=override,
-        by=author.by,
-        why=author.why,
-    )
-
-
-def now() -> str:
-    """The time, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

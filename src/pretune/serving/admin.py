@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretune.core.errors import BusyError, GoalMissed, PretuneError, SpecError, UnknownName
+from pretune.registry.author import Author
 from pretune.registry.describe import describe, summary
-from pretune.registry.store import Author
 from pretune.serving.bodies import read
 from pretune.serving.refusal import Refused, overloaded
 from pretune.serving.shelf import Shelf, changed

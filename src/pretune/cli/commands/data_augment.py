@@ -10,6 +10,19 @@ from rich.text import Text
 from pretune.cli.output import AsJson, errors, show, telling_new_key
 from pretune.cli.progress import asking
 
+Entities = Annotated[
+    list[str],
+    typer.Option(
+        help="Type that entity changes; default: all, with labels all but amount and date."
+    ),
+]
+Rewriting = Annotated[
+    Path | None, typer.Option(help="The rewriting file: whom back_translation and paraphrase ask.")
+]
+Names = Annotated[
+    Path | None, typer.Option(help="Word file with names of your own, as [en.company].")
+]
+
 
 def augment(
     task: Annotated[Path, typer.Argument(help="The task file.")],
@@ -23,19 +36,9 @@ def augment(
         ),
     ],
     per_row: Annotated[int, typer.Option(help="Variants of each row.")] = 1,
-    entity: Annotated[
-        list[str],
-        typer.Option(
-            help="Type that entity changes; default: all, with labels all but amount and date."
-        ),
-    ] = [],  # noqa: B006 # typer copies it
-    config: Annotated[
-        Path | None,
-        typer.Option(help="The rewriting file: whom back_translation and paraphrase ask."),
-    ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="Word file with names of your own, as [en.company].")
-    ] = None,
+    entity: Entities = [],  # noqa: B006 # typer copies it
+    config: Rewriting = None,
+    names: Names = None,
     seed: Annotated[int, typer.Option(help="Another seed makes other variants.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: AsJson = False,

@@ -8,49 +8,44 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pretune.cli.commands.data_augment import Entities, Names, Rewriting
 from pretune.cli.output import INTERRUPTED, AsJson, errors, quiet_libraries, show
 
 if TYPE_CHECKING:
     from pretune.api.probe import Probed
 
+Operators = Annotated[
+    list[str],
+    typer.Option(
+        "--with",
+        help="entity, synonym, typo, colloquial, back_translation, paraphrase, or some at "
+        "once: entity+typo; none: the first four, each alone, and all at once.",
+    ),
+]
+Rows = Annotated[
+    list[int],
+    typer.Option(help="Number of seed rows; none: 100, 500, 2000, as far as there are."),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Steps of every training; none: the epochs over all rows and variants."),
+]
+
 
 def probe(
     task: Annotated[Path, typer.Argument(help="The task file.")],
     out: Annotated[Path, typer.Option(help="Folder for rows, runs and the report.")],
-    operator: Annotated[
-        list[str],
-        typer.Option(
-            "--with",
-            help="entity, synonym, typo, colloquial, back_translation, paraphrase, or some at "
-            "once: entity+typo; none: the first four, each alone, and all at once.",
-        ),
-    ] = [],  # noqa: B006 # typer copies it
-    rows: Annotated[
-        list[int],
-        typer.Option(help="Number of seed rows; none: 100, 500, 2000, as far as there are."),
-    ] = [],  # noqa: B006
+    operator: Operators = [],  # noqa: B006 # typer copies it
+    rows: Rows = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Repeats with other seed rows and weights.")] = 1,
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Steps of every training; none: the epochs over all rows and variants."),
-    ] = None,
+    steps: Steps = None,
     held_rows: Annotated[
         int | None, typer.Option(help="Most test rows to measure on; none: all.")
     ] = None,
     per_row: Annotated[int, typer.Option(help="Variants of each row.")] = 1,
-    entity: Annotated[
-        list[str],
-        typer.Option(
-            help="Type that entity changes; default: all, with labels all but amount and date."
-        ),
-    ] = [],  # noqa: B006
-    names: Annotated[
-        Path | None, typer.Option(help="Word file with names of your own, as [en.company].")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="The rewriting file: whom back_translation and paraphrase ask."),
-    ] = None,
+    entity: Entities = [],  # noqa: B006
+    names: Names = None,
+    config: Rewriting = None,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew.")] = False,
     as_json: AsJson = False,
@@ -63,19 +58,20 @@ def probe(
     from pretune.spec.task import load_task
 
     spec = load_task(task)
-    given = {
-        "operators": operator or None,
-        "rows": rows or None,
-        "seeds": seeds,
-        "seed": seed,
-        "steps": steps,
-        "held_rows": held_rows,
-        "per_row": per_row,
-        "entities": entity or None,
-        "names": names,
-        "rewriting": None if config is None else load_rewriting(config),
-    }
-    settings = parse_probe({name: value for name, value in given.items() if value is not None})
+    settings = parse_probe(
+        {
+            **({"operators": operator} if operator else {}),
+            "rows": rows or None,
+            "seeds": seeds,
+            "seed": seed,
+            "steps": steps,
+            "held_rows": held_rows,
+            "per_row": per_row,
+            "entities": entity or None,
+            "names": names,
+            "rewriting": None if config is None else load_rewriting(config),
+        }
+    )
     quiet_libraries()
     try:
         with Probing() as progress:

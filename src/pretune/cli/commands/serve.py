@@ -37,6 +37,7 @@ def serve(
 ) -> None:
     """Serve tuned tasks as models of one OpenAI-compatible server, until it is told to stop."""
     from pretune.core.errors import MissingExtra, SpecError
+    from pretune.serving import key_file
 
     try:
         from pretune.api import serve as api
@@ -44,7 +45,7 @@ def serve(
         raise MissingExtra(str(error.name), "serve", "serving") from error
 
     if new_key is not None:
-        console.print(api.new_key(new_key), soft_wrap=True)
+        console.print(key_file.new_key(new_key), soft_wrap=True)
         return
     if not runs:
         raise SpecError("nothing to serve; name a folder that pretune train or demo wrote")

@@ -96,7 +96,7 @@ def promote(
 ) -> None:
     """Let a version answer, if its gate passed; a task without goals needs no gate."""
     from pretune.gating.evidence import read_evidence
-    from pretune.registry.store import Author
+    from pretune.registry.author import Author
 
     author = Author.of_process(why)
     opened = _open(registry)
@@ -108,7 +108,7 @@ def promote(
 @app.command("rollback")
 def rollback(name: Name, registry: Root = HERE, why: Why = "", as_json: AsJson = False) -> None:
     """Return to the version that answered before."""
-    from pretune.registry.store import Author
+    from pretune.registry.author import Author
 
     opened = _open(registry)
     _tell(opened.roll_back(name, Author.of_process(why)), as_json)
@@ -123,7 +123,7 @@ def canary(
     as_json: AsJson = False,
 ) -> None:
     """Let a version answer a share of the requests."""
-    from pretune.registry.store import Author
+    from pretune.registry.author import Author
 
     opened = _open(registry)
     _tell(opened.canary(name, version, share, Author.of_process()), as_json)
@@ -134,7 +134,7 @@ def shadow(
     name: Name, version: MaybeVersion = None, registry: Root = HERE, as_json: AsJson = False
 ) -> None:
     """Ask a version whatever is asked, and count where it agrees."""
-    from pretune.registry.store import Author
+    from pretune.registry.author import Author
 
     opened = _open(registry)
     _tell(opened.shadow(name, version, Author.of_process()), as_json)

@@ -1,0 +1,35 @@
+"""Files of API keys: a hash a line, and the keys themselves nowhere."""
+
+import secrets
+from pathlib import Path
+
+from pretune.core.errors import SpecError
+from pretune.core.files import write_atomic
+from pretune.serving.keys import Keys, hashed
+
+
+def read_keys(path: Path | None) -> Keys:
+    """The hashes in a key file, one a line.
+
+    Raises:
+        SpecError: no such file, no hash in it, or a line that is none.
+    """
+    if path is None:
+        return Keys()
+    try:
+        lines = path.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f'cannot read keys from "{path}": {error}') from error
+    if not lines:
+        raise SpecError(f'"{path}" holds no key; add one with: pretune serve --new-key "{path}"')
+    if any(len(line) != 64 or set(line) - set("0123456789abcdef") for line in lines):
+        raise SpecError(f'"{path}" holds a line that is no hash of a key; keys are kept as hashes')
+    return Keys(lines)
+
+
+def new_key(path: Path) -> str:
+    """Make a key, add its hash to ``path``, and return the key, which is kept nowhere."""
+    key = secrets.token_urlsafe(32)
+    before = path.read_text(encoding="ascii") if path.exists() else ""
+    write_atomic(path, f"{before}{hashed(key)}\n")
+    return key
