@@ -31,6 +31,7 @@ def steps(name):
 @pytest.mark.parametrize("name", CASES)
 def test_each_step_is_a_command_that_can_be_told(name):
     for step in steps(name):
+        assert step.keys() <= {"name", "run", "against"}  # a comma in a name would make a key
         words = shlex.split(step["run"])
         command, rest = typer.main.get_command(app), words
         while hasattr(command, "commands"):
