@@ -11,7 +11,6 @@ they run.
 
 import argparse
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -20,11 +19,11 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from pretune.bench.clock import timed
 from pretune.bench.machine import describe
 from pretune.bench.measures import measures
 from pretune.bench.race import Lane, Times, race
@@ -82,19 +81,6 @@ def tests(out: Path, most: float) -> dict[str, Any]:
     return {**counts, "wrong": wrong[:12], "last": lines[-1][:200] if lines else ""}
 
 
-def _timed(device: torch.device, run: Callable[[], object]) -> float:
-    _wait(device)
-    began = time.perf_counter()
-    run()
-    _wait(device)
-    return time.perf_counter() - began
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def figures(work: Work, device: str) -> dict[str, Any]:
     """What ``pretune bench`` tells on this device."""
 
@@ -126,7 +112,7 @@ def graphs(stand: Stand) -> dict[str, Any]:
         if captured is not None and len(captured):
             size = max(captured._buckets)
             replay = captured._buckets[size].replay
-            alone = statistics.median(_timed(stand.base.device, replay) for _ in range(20))
+            alone = statistics.median(timed(stand.base.device, replay) for _ in range(20))
         stats = one.stats()
     return {
         "graph_ms": _ms(times["graph"]),
@@ -168,6 +154,11 @@ def unequal(stand: Stand) -> dict[str, Any]:
     }
 
 
+def _steps(engine: Engine, count: int) -> None:
+    for _ in range(count):
+        engine.step()
+
+
 def profile(stand: Stand, check: Check) -> dict[str, Any]:
     """Where the time of decode and of prefill goes, in kernels; the tables go to the log."""
     from torch.profiler import ProfilerActivity
@@ -185,13 +176,8 @@ def profile(stand: Stand, check: Check) -> dict[str, Any]:
         for request in stand.requests(stand.names(count), 12, 3):
             engine.submit(request)
         for name, steps in (("prefill", 1), ("decode", 8)):
-            _wait(device)
-            began = time.perf_counter()
             with profiled(activities=kinds) as profiler:
-                for _ in range(steps):
-                    engine.step()
-                _wait(device)
-            wall = time.perf_counter() - began
+                wall = timed(device, partial(_steps, engine, steps))
             events = profiler.key_averages()
             own = [e for e in events if e.device_type.name == where]
             busy = sum(getattr(e, by) for e in own) / 1e3 / steps
@@ -208,7 +194,7 @@ def profile(stand: Stand, check: Check) -> dict[str, Any]:
 def main() -> None:
     """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "runs/cuda")))
+    parser.add_argument("--out", type=Path, default=Path("runs/cuda"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="a small base")
     parser.add_argument("--no-tests", action="store_true")

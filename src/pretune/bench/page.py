@@ -11,10 +11,10 @@ from pretune.bench.figures import TARGETS, Figure
 from pretune.bench.run import Results
 from pretune.evaluation.report.scales import Scale, Tick, round_range
 
-_COLOURS = {"pretune": 2, "PEFT": 1, "vLLM": 3, "transformers": 4}
+_COLOURS = {"pretune": 2, "PEFT": 1, "vLLM": 3}
 """Of the report's palette."""
 
-_ALONE = {1: "#c77712", 2: "#2f6fdb", 3: "#0f8f7a", 4: "#8250df"}
+_ALONE = {1: "#c77712", 2: "#2f6fdb", 3: "#0f8f7a"}
 """The same where the report is not around, for light and dark pages alike."""
 
 

@@ -6,12 +6,12 @@ measured here: bytes of a large copy, operations of a large product in the base'
 """
 
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 
 from pretune.bases import Base
+from pretune.bench.clock import timed
 from pretune.bench.figures import Figure
 from pretune.bench.measures.measure import Tell
 from pretune.bench.race import Lane, race
@@ -75,19 +75,7 @@ def _arithmetic(base: Base) -> float:
 
 def _fastest(device: torch.device, run: Callable[[], object]) -> float:
     """Seconds of the fastest of some runs."""
-    found = []
-    for _ in range(_TRIALS):
-        _wait(device)
-        began = time.perf_counter()
-        run()
-        _wait(device)
-        found.append(time.perf_counter() - began)
-    return min(found)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return min(timed(device, run) for _ in range(_TRIALS))
 
 
 def _weights(base: Base) -> int:
