@@ -17,6 +17,7 @@ from pretune.bases import Base
 from pretune.core.errors import PretuneError, SpecError, UnknownName
 from pretune.core.names import unknown
 from pretune.core.records import Chosen, Completion, FinishReason, OptionScores, Request
+from pretune.engine.allocator import keep_freed_memory
 from pretune.engine.blocks import BlockPool
 from pretune.engine.keys import root_key
 from pretune.engine.paged import KVBlocks
@@ -90,6 +91,8 @@ class Engine:
 
     A name must mean one adapter for good (a digest does): a request keeps the version it was
     admitted with, and versions change by changing the name that new requests carry.
+
+    On a CPU the process keeps the memory that its steps free (:mod:`pretune.engine.allocator`).
     """
 
     def __init__(
@@ -99,6 +102,8 @@ class Engine:
         load: Callable[[str], Adapter] | None = None,
         size: Size = Size(),  # noqa: B008  (immutable)
     ) -> None:
+        if base.device.type == "cpu":
+            keep_freed_memory()
         self.base = base
         self._end_ids = frozenset(end_ids)
         self._injection = Injection(base)
