@@ -1,5 +1,5 @@
-"""Fused decode: used where nothing but the base acts on single tokens, and equal to the base's own
-code in logits and in what it writes."""
+"""Fused steps: used where nothing acts but at linear layers, and equal to the base's own code in
+logits and in what it writes."""
 
 import copy
 from dataclasses import replace
@@ -17,7 +17,7 @@ from pretune.core.records import Completion, Request
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, Turn
 from pretune.engine import fused
-from pretune.engine.fused import FusedDecoder, fused_decoder
+from pretune.engine.fused import FusedBlocks, fused_blocks
 
 MOST = 9
 WINDOW = 30
@@ -70,21 +70,21 @@ class Spied(Probe):
     def __init__(self, *args, fused: bool = True, **options) -> None:
         super().__init__(*args, **options)
         self.fused = 0
-        self._decoder = self._runner._fused
-        assert self._decoder is not None
+        self._whole = self._runner._fused
+        assert self._whole is not None
         self._runner._fused = self if fused else None
 
     @property
     def hooks(self) -> int:
-        return self._decoder.hooks
+        return self._whole.hooks
 
     @property
     def head(self):
-        return self._decoder.head
+        return self._whole.head
 
     def __call__(self, *args) -> torch.Tensor:
         self.fused += 1
-        return self._decoder(*args)
+        return self._whole(*args)
 
 
 def together(probe: Probe, *requests: Request) -> dict[str, Completion]:
@@ -122,7 +122,7 @@ def test_fused_is_the_models_own_code(host, method, names):
     plain = Spied(host, adapters.__getitem__, fused=False)
     requests = requests_of(host, *names)
     done, expected = together(probe, *requests), together(plain, *requests)
-    assert (probe.fused, plain.fused) == (MOST - 1, 0)
+    assert (probe.fused, plain.fused) == (len(probe.pieces), 0)
     assert [done[r.id].ids for r in requests] == [expected[r.id].ids for r in requests]
     same(probe, plain, rtol=1e-5, atol=1e-5)
     probe.close()
@@ -139,15 +139,15 @@ def test_fused_in_16_bits(host, room, monkeypatch):
     requests = [replace(r, max_new_tokens=2) for r in requests_of(base)]
     probe.finish(*requests)
     plain.finish(*requests)
-    assert probe.fused == 1
-    linears = [probe._decoder._head, probe._decoder._blocks[0].qkv]
+    assert probe.fused == len(probe.pieces)
+    linears = [probe._whole._head, probe._whole._blocks[0].qkv]
     assert all((linear.packed is not None) == (room > 0) for linear in linears)
     same(probe, plain, rtol=0.02, atol=0.06)
 
 
 def test_fused_weights_are_the_bases_own(host):
     """One copy of the weights, whoever fuses them and how often; changed together."""
-    first, again = fused_decoder(host), fused_decoder(host)
+    first, again = fused_blocks(host), fused_blocks(host)
     for one, two, block in zip(
         first._blocks, again._blocks, host.model.base_model.layers, strict=True
     ):
@@ -189,20 +189,24 @@ def test_fused_but_for_what_acts_elsewhere_than_at_linear_layers(names, fused):
     probe.close()
 
 
-def test_steps_with_a_piece_of_a_prompt_are_not_fused():
-    base = tiny_base()
-    probe = Spied(base, size=SMALL._replace(tokens=8))
-    first, second, _ = requests_of(base)
-    probe.submit(first)
-    while not probe.fused:
-        probe.step()
-    probe.submit(second)
-    before = probe.fused
-    while len(probe.logits.get(second.id, ())) == 0:
-        probe.step()
-    assert probe.fused == before
-    probe.step()
-    assert probe.fused == before + 1
+def test_pieces_of_prompts_and_options_are_fused(host):
+    """Prompts in pieces beside tokens of answers, and options scored after a prompt."""
+    size = SMALL._replace(tokens=24)
+    probe, plain = Spied(host, size=size), Spied(host, size=size, fused=False)
+    first, second, third = requests_of(host)
+    scores = []
+    for one in (probe, plain):
+        one.submit(third, [[5, 6, 7], [5, 8], [9]])
+        one.submit(first)
+        one.submit(second)
+        while one.busy:
+            scores += [output.scores for output in one.step() if output.scores is not None]
+    assert (probe.fused, plain.fused) == (len(probe.pieces), 0)
+    starts = [piece.start for pieces in probe.pieces for piece in pieces if len(piece) > 1]
+    assert 0 < starts.count(0) < len(starts), "some pieces go on with a prompt"
+    same(probe, plain, rtol=1e-5, atol=1e-5)
+    found, expected = (torch.tensor(one.log_probs) for one in scores)
+    assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_hook_of_somebody_else_is_heard():
@@ -215,7 +219,8 @@ def test_a_hook_of_somebody_else_is_heard():
     assert (probe.fused, len(calls)) == (0, MOST)
     handle.remove()
     probe.finish(second)
-    assert probe.fused == MOST - 1
+    assert probe.fused == MOST
+    assert len(calls) == MOST
 
 
 class Linear(torch.nn.Linear):
@@ -240,14 +245,14 @@ def _more(base: Base) -> None:
 @pytest.mark.parametrize("change", [_other_linear, _wrapped, _more])
 def test_what_is_not_exactly_known_is_left_to_its_own_code(change):
     base = tiny_base()
-    assert isinstance(fused_decoder(base), FusedDecoder)
+    assert isinstance(fused_blocks(base), FusedBlocks)
     change(base)
     base = replace(base, anatomy=dissect(base.model))
-    assert fused_decoder(base) is None
+    assert fused_blocks(base) is None
 
 
 @pytest.mark.parametrize(
     "family", ["gemma", "gemma2", "gemma3_text", "phi", "phi3", "gpt2", "gpt_neox"]
 )
 def test_other_families_are_left_to_their_own_code(family):
-    assert fused_decoder(tiny_base(family)) is None
+    assert fused_blocks(tiny_base(family)) is None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pretune.adapters.injection import NO_SLOT, Injection, Routing
-from pretune.engine.fused import fused_decoder
+from pretune.engine.fused import fused_blocks
 from pretune.engine.graphs import CudaCapture, DecodeGraphs, Row
 from pretune.engine.paged import Group, KVBlocks, Paged, Span, paged_attention
 from pretune.engine.scheduler import Piece
@@ -39,7 +39,7 @@ class Runner:
         self._blocks = blocks
         self._block = block
         base = injection.base
-        self._fused = fused_decoder(base)
+        self._fused = fused_blocks(base)
         self.graphs = (
             DecodeGraphs(blocks, self._decode, CudaCapture(base.device))
             if base.device.type == "cuda"
@@ -97,7 +97,7 @@ class Runner:
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Last hidden states ``(N, hidden)`` under the routing in force, and the head for them."""
         base, fused = self._injection.base, self._fused
-        if fused is not None and not paged.spans and self._injection.alone:
+        if fused is not None and self._injection.alone:
             edits = self._injection.linear_edits()
             if edits is not None:
                 return fused(ids, positions, paged, edits), fused.head
