@@ -139,6 +139,7 @@ def test_what_is_there_is_kept_after_each_measure(stand):
     with pytest.raises(KeyboardInterrupt):
         run.run(TINY, selected, lambda *_: None, keep=lambda found: kept.append(found.record()))
     assert kept[-1]["step_vs_floor"] is not None
+    assert kept[-1]["step_vs_packed_floor"] is not None
     assert kept[-1]["reasons"]["http_overhead"] == "not asked for"
 
 

@@ -26,7 +26,7 @@ print(without, faults())
 
 
 def page_faults(**environment: str) -> tuple[int, int]:
-    """Page faults of twenty tensors of 40 MB, made and freed, before an engine is made and after."""
+    """Page faults of twenty tensors of 40 MB, before an engine is made and after."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     found = subprocess.run(
         [sys.executable, "-c", FAULTS],

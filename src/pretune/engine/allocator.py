@@ -27,6 +27,6 @@ def keep_freed_memory() -> bool:
     try:
         library = ctypes.CDLL(None)
         library.gnu_get_libc_version  # noqa: B018  (AttributeError elsewhere)
-        return all([library.mallopt(name, value) == 1 for name, value in _KEPT.items()])
+        return all(library.mallopt(name, value) == 1 for name, value in _KEPT.items())
     except (OSError, AttributeError, TypeError):
         return False

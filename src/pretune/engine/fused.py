@@ -19,13 +19,10 @@ from torch import Tensor, nn
 from pretune.adapters.injection import Edit
 from pretune.bases import Base
 from pretune.bases.anatomy import Anatomy, Part, Site
+from pretune.engine.packed import pack, packable, packed_linear
 from pretune.engine.paged import Paged, Score
 
 _FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
-_USUAL_ROWS = 32
-"""Rows of a step for which packed weights are laid out; any other number is right as well, and
-as fast: 4,096 rows in 71.5 ms a product of either layout."""
-
 _MOST_PACKED = 0.25
 """Share of the free memory that packed weights may take."""
 
@@ -56,12 +53,10 @@ class _Linear:
     packed: Tensor | None = None
 
     def __call__(self, x: Tensor, edits: Sequence[Edit] = ()) -> Tensor:
-        y: Tensor
         if self.packed is None:
             y = F.linear(x, self.weight, self.bias)
         else:
-            linear = torch.ops.mkldnn._linear_pointwise
-            y = linear(x.contiguous(), self.packed, self.bias, "none", [], "")
+            y = packed_linear(x, self.packed, self.bias)
         for edit in edits:
             for site, columns in self.parts:
                 own = y[:, columns]
@@ -72,7 +67,7 @@ class _Linear:
 
     def pack(self) -> None:
         """Keep the weights a second time, as the product reads them fastest."""
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _USUAL_ROWS)
+        self.packed = pack(self.weight)
 
     @classmethod
     def of(cls, *sites: Site) -> "_Linear":
@@ -122,7 +117,7 @@ class FusedBlocks:
         self._norm = _Norm.of(backbone.norm)
         head = base.model.get_output_embeddings()
         self._head = _Linear(head.weight.detach(), head.bias)
-        self._to_pack = base.device.type == "cpu" and base.model.dtype is torch.bfloat16
+        self._to_pack = packable(head.weight)
 
     def __call__(
         self, ids: Tensor, positions: Tensor, paged: Paged, edits: Sequence[Edit] = ()

@@ -15,6 +15,7 @@ from pretune.bench.race import Lane, Times, paired, race
 from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.engine.engine import Engine
 from pretune.engine.graphs import CudaCapture
+from pretune.engine.packed import pack, packable, packed_linear
 
 _Round = tuple[Mapping[str, Times], Mapping[str, list[float]]]
 
@@ -53,8 +54,11 @@ def _lanes(
 def _figures(stand: Stand, rounds: list[_Round]) -> list[Figure]:
     work = stand.work
     bases, tasks = ([times[side] for times, _ in rounds] for side in ("base", "tasks"))
-    # The better of the two forms, each turn: whatever we do, the products need that.
-    floors = [[min(pair) for pair in zip(*floor.values(), strict=True)] for _, floor in rounds]
+    # The better of PyTorch's two forms, each turn.
+    floors = [
+        [min(pair) for pair in zip(floor["plain"], floor["fused"], strict=True)]
+        for _, floor in rounds
+    ]
     speed = {
         side: round(statistics.median(t.throughput(work.requests, work.new) for t in some), 1)
         for side, some in (("base", bases), ("tasks", tasks))
@@ -87,13 +91,29 @@ def _figures(stand: Stand, rounds: list[_Round]) -> list[Figure]:
             [paired(t.steps, floor) for t, floor in zip(tasks, floors, strict=True)],
             **step,
         ),
+        *_packed(rounds),
         Figure.of("adapter_bytes_in_decode", [float(t.held) for t in tasks]),
     ]
 
 
+def _packed(rounds: list[_Round]) -> list[Figure]:
+    """The step over its products as fast as they are known to go, where packing makes them so."""
+    if any("packed" not in floor for _, floor in rounds):
+        return []
+    steps = [(times["tasks"].steps, floor["packed"]) for times, floor in rounds]
+    return [
+        Figure.of(
+            "step_vs_packed_floor",
+            [paired(step, floor) for step, floor in steps],
+            tasks_ms=milliseconds([s for step, _ in steps for s in step]),
+            floor_ms=milliseconds([s for _, floor in steps for s in floor]),
+        )
+    ]
+
+
 def _floors(base: Base, rows: int) -> dict[str, Callable[[], object]]:
-    """The products of one step and nothing else: of every linear layer as the model has it, and
-    with those of one input as one. On CUDA as one graph, as our step is."""
+    """The products of one step and nothing else: of every linear layer as the model has it, with
+    those of one input as one, and these packed. On CUDA as one graph, as our step is."""
     groups: dict[tuple[int, str], list[Tensor]] = {}
     for site in base.anatomy.linears:
         name = next((group for group in _FUSED if site.part in _FUSED[group]), site.part)
@@ -101,22 +121,32 @@ def _floors(base: Base, rows: int) -> dict[str, Callable[[], object]]:
     head = base.model.get_output_embeddings().weight
     plain = [weight for group in groups.values() for weight in group]
     fused = [torch.cat(group) if len(group) > 1 else group[0] for group in groups.values()]
-    return {
+    floors = {
         "plain": _products([*plain, head], rows),
         "fused": _products([*fused, head], rows),
     }
+    if packable(head):
+        floors["packed"] = _products([*fused, head], rows, pack, packed_linear)
+    return floors
 
 
-def _products(weights: Sequence[Tensor], rows: int) -> Callable[[], object]:
+def _products(
+    weights: Sequence[Tensor],
+    rows: int,
+    laid_out: Callable[[Tensor], Tensor] = Tensor.detach,
+    product: Callable[[Tensor, Tensor], Tensor] = linear,
+) -> Callable[[], object]:
     device = weights[0].device
     inputs = {
         weight.shape[1]: torch.randn(rows, weight.shape[1]).to(device, weight.dtype)
         for weight in weights
     }
 
+    terms = [(inputs[weight.shape[1]], laid_out(weight)) for weight in weights]
+
     @torch.no_grad()
     def run() -> Tensor:
-        return [linear(inputs[weight.shape[1]], weight) for weight in weights][-1]
+        return [product(x, weight) for x, weight in terms][-1]
 
     if device.type != "cuda":
         return run
