@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
-
 from pretune.bench.figures import TARGETS, Figure
 from pretune.bench.run import Results
+from pretune.evaluation.report.pages import environment
 from pretune.evaluation.report.scales import Scale, Tick, round_range
 
 _COLOURS = {"pretune": 2, "PEFT": 1, "vLLM": 3}
@@ -131,10 +130,14 @@ def throughput_plot(figures: Sequence[Figure]) -> ThroughputPlot | None:
 
 def render(results: Results) -> str:
     """One HTML page with the table, the plot and the machine."""
-    return _template("bench.html.jinja").render(
-        results=results,
-        rows=[figure_row(figure) for figure in results.figures],
-        plot=throughput_plot(results.figures),
+    return (
+        environment("pretune.bench", escape=True)
+        .get_template("bench.html.jinja")
+        .render(
+            results=results,
+            rows=[figure_row(figure) for figure in results.figures],
+            plot=throughput_plot(results.figures),
+        )
     )
 
 
@@ -149,18 +152,5 @@ def render_plot(figures: Sequence[Figure]) -> str | None:
     )
     numbers = ", ".join(tick.text for tick in plot.x_ticks)
     title = f"Tokens a second with {numbers} tasks: {'; '.join(curves)}"
-    template = _template("throughput.svg.jinja")
+    template = environment("pretune.bench", escape=True).get_template("throughput.svg.jinja")
     return template.render(plot=plot, title=title, colours=_ALONE)
-
-
-def _template(name: str) -> Template:
-    loader = ChoiceLoader([PackageLoader("pretune.bench"), PackageLoader("pretune.core")])
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(name)
