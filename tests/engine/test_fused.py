@@ -130,10 +130,17 @@ def test_fused_is_the_models_own_code(host, method, names):
 
 
 @pytest.mark.parametrize("room", [2**40, 0])
-def test_fused_in_16_bits(host, room, monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [
+        (torch.float32, {"rtol": 1e-5, "atol": 1e-5}),
+        (torch.bfloat16, {"rtol": 0.02, "atol": 0.06}),
+    ],
+)
+def test_fused_packed_and_plain(host, dtype, tolerance, room, monkeypatch):
     """Packed, or plain where memory has no room for a second copy."""
     monkeypatch.setattr(fused, "free_memory", lambda: room)
-    model = copy.deepcopy(host.model).bfloat16()
+    model = copy.deepcopy(host.model).to(dtype)
     base = replace(host, model=model, anatomy=dissect(model))
     probe, plain = Spied(base), Spied(base, fused=False)
     requests = [replace(r, max_new_tokens=2) for r in requests_of(base)]
@@ -142,7 +149,7 @@ def test_fused_in_16_bits(host, room, monkeypatch):
     assert probe.fused == len(probe.pieces)
     linears = [probe._whole._head, probe._whole._blocks[0].qkv]
     assert all((linear.packed is not None) == (room > 0) for linear in linears)
-    same(probe, plain, rtol=0.02, atol=0.06)
+    same(probe, plain, **tolerance)
 
 
 def test_fused_weights_are_the_bases_own(host):

@@ -98,9 +98,9 @@ class _Block:
 class FusedBlocks:
     """The blocks of one base, ready for steps of prompts and single tokens alike.
 
-    Fused weights are no second copy: the base's own parameters become views of them. In bf16 on a
-    CPU they are packed besides, with the first step, where memory has room for that copy; it is of
-    the base as it is then, which is frozen.
+    Fused weights are no second copy: the base's own parameters become views of them. On a CPU they
+    are packed besides, with the first step, where memory has room for that copy; it is of the base
+    as it is then, which is frozen.
     """
 
     def __init__(self, base: Base) -> None:

@@ -1,4 +1,4 @@
-"""Weights in the layout that oneDNN's products read fastest: bf16 on a CPU."""
+"""Weights in the layout that oneDNN's products read fastest, on a CPU."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,11 @@ _USUAL_ROWS = 32
 
 def packable(weight: Tensor) -> bool:
     """Whether there is such a layout for ``weight``."""
-    return weight.device.type == "cpu" and weight.dtype is torch.bfloat16
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if weight.dtype is torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype is torch.float32
 
 
 def pack(weight: Tensor) -> Tensor:
