@@ -1,7 +1,8 @@
 """How far the estimates of memory and time are off, on trainings that are really done.
 
 Every configuration is reckoned, then run for two steps in a process of its own. What is done
-already is skipped, so that the study can be run in parts.
+already is skipped, so that the study can be run in parts. The table holds what the present code
+reckons against what was measured: in the folder, or where it has nothing, in the package.
 
     python studies/estimate_error.py --out FOLDER [--seconds 270]    # measure, in parts
     python studies/estimate_error.py --out FOLDER --table            # print what was found
@@ -23,8 +24,8 @@ from pretune.spec.methods import METHODS
 from pretune.spec.training import TrainSpec
 from pretune.training.estimate.calibrate import errors
 from pretune.training.estimate.dry_run import dry_run
-from pretune.training.estimate.reckon import blank_of, reckon
-from pretune.training.estimate.records import Record, keep_record, own_records
+from pretune.training.estimate.reckon import Reckoned, blank_of, reckon
+from pretune.training.estimate.records import Record, keep_record, own_records, shipped_records
 from pretune.training.estimate.work import Lengths, Measuring, Work
 from pretune.training.precision import autocasts
 
@@ -189,6 +190,23 @@ def work_of(case: Case, folder: Path) -> Work:
     )
 
 
+def reckoned(case: Case, folder: Path) -> Reckoned:
+    """What the present code says of the case's memory and work."""
+    work = work_of(case, folder)
+    autocast = autocasts(work.train, torch.device("cpu"))
+    return reckon(work, blank_of(work.base), autocast=autocast)
+
+
+def reckoned_anew(folder: Path) -> tuple[Record, ...]:
+    """What was measured, in ``folder`` or as shipped, with what is reckoned today."""
+    measured = {one.name: one.measured for one in own_records(folder) or shipped_records()}
+    return tuple(
+        Record.of(case.name, reckoned(case, folder), measured[case.name])
+        for case in CASES
+        if case.name in measured
+    )
+
+
 def print_table(records: tuple[Record, ...]) -> None:
     """Each training with its estimate by a fit to all the others, and the errors of all."""
     off_memory, off_time = errors(records)
@@ -214,7 +232,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     if args.table:
-        print_table(own_records(args.out))
+        print_table(reckoned_anew(args.out))
         return
     end = time.monotonic() + args.seconds
     done = {record.name for record in own_records(args.out)}
@@ -223,12 +241,9 @@ def main() -> None:
             continue
         if time.monotonic() > end:
             break
-        work = work_of(case, args.out)
-        autocast = autocasts(work.train, torch.device("cpu"))
-        reckoned = reckon(work, blank_of(work.base), autocast=autocast)
-        found = dry_run(work)
-        keep_record(Record.of(case.name, reckoned, found), args.out)
-        total = reckoned.highest.total
+        before, found = reckoned(case, args.out), dry_run(work_of(case, args.out))
+        keep_record(Record.of(case.name, before, found), args.out)
+        total = before.highest.total
         print(
             f"{case.name}: {total / 1e6:.0f} MB reckoned, {found.peak / 1e6:.0f} found", flush=True
         )

@@ -43,7 +43,7 @@ def dry(monkeypatch, found):
 
 def measured(peak, fits=True):
     return Measured(
-        fits=fits, peak=peak, idle=400 * MB, step_seconds=0.1, speed=1e11, bandwidth=1e10
+        fits=fits, peak=peak, idle=plans.IDLE, step_seconds=0.1, speed=1e11, bandwidth=1e10
     )
 
 
@@ -57,6 +57,20 @@ def test_twice_the_estimate_is_found_and_believed(task, tmp_path, monkeypatch):
     assert len(own_records(tmp_path / "cache")) == 1
     later = planned(task, tmp_path, dry_run=False).resources
     assert later.estimate.memory.expected == pytest.approx(reckoned * 2 ** (1 / 3))  # 1 of 1 + 2
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_way_out_believes_the_dry_run(task, tmp_path, monkeypatch, fits):
+    reckoned = planned(task, tmp_path, dry_run=False, memory=474 * MB).resources
+    dry(monkeypatch, measured(round(10 * reckoned.estimate.memory.expected), fits=fits))
+    found = planned(task, tmp_path, memory=474 * MB).resources
+    before = {one.change: one.estimate.memory.expected for one in reckoned.way_out.knobs}
+    after = {one.change: one.estimate.memory.expected for one in found.way_out.knobs}
+    assert before.keys() == after.keys()
+    assert before
+    for change, memory in after.items():
+        assert memory == pytest.approx(10 * before[change], rel=1e-6)
+    assert ("may take more than is said here" in found.surprise) is not fits
 
 
 def test_a_dry_run_that_ended_at_its_limit(task, tmp_path, monkeypatch):

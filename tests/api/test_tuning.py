@@ -11,23 +11,26 @@ import pytest
 
 import pretune
 from api.cases_tuning import SMALL, Heard
-from pretune.api import foresight, tuning
+from pretune.api import foresight, tuned_served, tuning
 from pretune.api.workbench import Workbench
 from pretune.core.errors import (
     BudgetError,
     BusyError,
     GoalMissed,
     MissingExtra,
+    PretuneError,
     SpecError,
     TrainingError,
     UnknownName,
 )
 from pretune.core.files import folder_lock
 from pretune.core.origin import RowKind, made
+from pretune.gating.evidence import Load, Measure
 from pretune.search.records import Fate, load_trials
 from pretune.spec.search import parse_search
 from pretune.spec.task import load_task
 from pretune.training.history import Validation
+from pretune.training.memory import PeakMemory
 
 pytest.importorskip("optuna")
 
@@ -180,6 +183,74 @@ def test_a_latency_below_the_floor_is_said_before_training(task, tmp_path):
     assert 'goal "p99_latency_ms < 1e-05" cannot be met' in str(error.value)
     assert "products alone take" in str(error.value)
     assert heard.begun() == []
+
+
+def _load(milliseconds):
+    """400 requests that all took about so long."""
+    latency = Measure(
+        value=milliseconds, low=milliseconds - 1, high=milliseconds + 1, n=400, of="requests"
+    )
+    return Load(
+        rps=5.0, sent=400, failed=0, seconds=80, carried=5, measures={"p99_latency_ms": latency}
+    )
+
+
+def _served(monkeypatch, *answers):
+    """Serving that takes these times, one server after another; the adapters that were served."""
+    asked, left = [], list(answers)
+
+    def serve(task, adapter, rows, seconds):
+        assert (len(rows), seconds) == (10, tuned_served.LOAD_SECONDS)  # the test rows
+        asked.append(adapter.parts[-3])
+        if isinstance(found := left.pop(0), Exception):
+            raise found
+        return (_load(found),)
+
+    monkeypatch.setattr(tuned_served, "serve_and_load", serve)
+    return asked
+
+
+def test_a_winner_that_is_too_slow_when_served_gives_way_to_the_next_best(
+    task, tmp_path, monkeypatch
+):
+    plain = pretune.tune(task, tmp_path / "plain", SMALL)
+    limited = task.model_copy(update={"goals": _goals("p99_latency_ms < 500 at 5 rps")})
+    asked = _served(monkeypatch, 900, 80)
+    found = pretune.tune(limited, tmp_path / "out", SMALL)
+    first = found.trials[plain.best.number]
+    assert first.broken == (
+        "p99_latency_ms < 500 at 5 rps: fail, 900 [899, 901] over 400 requests",
+    )
+    assert found.best.number != first.number
+    assert asked == [f"{one:04d}" for one in (first.number, found.best.number)]
+    said = f"trial {found.best.number}, served: p99_latency_ms < 500 at 5 rps: pass"
+    assert any(note.startswith(said) for note in found.notes())
+    kept = {path.parent.name for path in (tmp_path / "out/trials").glob("*/adapters")}
+    assert kept == {"0000", f"{found.best.number:04d}"}
+    again = pretune.tune(limited, tmp_path / "out", SMALL)  # nothing is served twice
+    assert (again.best, len(asked)) == (found.best, 2)
+
+
+def test_where_all_are_too_slow_none_wins(task, tmp_path, monkeypatch):
+    limited = task.model_copy(update={"goals": _goals("p99_latency_ms < 500 at 5 rps")})
+    asked = _served(monkeypatch, 900, 900, 900)
+    with pytest.raises(GoalMissed, match="every finished trial breaks a goal; trial 0: p99_lat"):
+        pretune.tune(limited, tmp_path / "out", SMALL)
+    assert len(asked) == len([t for t in load_trials(tmp_path / "out") if t.fate is Fate.FINISHED])
+
+
+def test_a_server_that_fails_breaks_no_goal(task, tmp_path, monkeypatch):
+    limited = task.model_copy(update={"goals": _goals("p99_latency_ms < 500 at 5 rps")})
+    _served(monkeypatch, PretuneError("the port is taken"))
+    found = pretune.tune(limited, tmp_path / "out", SMALL)
+    assert found.best.served == ("not measured: the port is taken",)
+
+
+def test_memory_that_a_training_took_is_held_to_its_goal(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(PeakMemory, "read", lambda self: 3 * 10**9)
+    limited = task.model_copy(update={"goals": _goals("train_memory_gb < 2")})
+    with pytest.raises(GoalMissed, match=r"breaks a goal; trial 0: train_memory_gb < 2: 3"):
+        pretune.tune(limited, tmp_path / "out", SMALL)
 
 
 def test_what_does_not_fit_is_said_before_training(task, tmp_path, monkeypatch):

@@ -101,3 +101,14 @@ def test_the_live_board_shows_running_trials_first_then_the_best():
     assert places == sorted(places)
     assert "40%" in shown
     assert "▇" in shown
+
+
+def test_the_board_tells_what_is_served():
+    console = Console(file=io.StringIO(), width=100)
+    with Board(console) as board:
+        done = {"number": 3, "says": "lora", "marks": [], "value": 0.5, "fate": "", "reason": ""}
+        board.emit(Event("tune.start", values=ABOUT | {"done": [done]}))
+        board.emit(Event("tune.serve", 3))
+    assert (
+        "trial 3, lora: served, to see its goals on latency and memory" in console.file.getvalue()
+    )

@@ -62,6 +62,10 @@ def test_a_need_is_kept_beside_its_goal():
         (["good"], '"good" is not a name'),
         (["f1 >= 0.9", "f1 < 0.8"], 'no value of "f1" meets both "f1 >= 0.9" and "f1 < 0.8"'),
         (["f1 < 0.9", "f1 >= 0.9"], 'no value of "f1"'),
+        (
+            ["p99_latency_ms < 100 at 5 rps", "p50_latency_ms > 200 at 5 rps"],
+            'no times meet both "p99_latency_ms < 100 at 5 rps" and "p50_latency_ms > 200',
+        ),
         (["f1 > 0.9", "f1 <= 0.9"], 'no value of "f1"'),
         (["f1 > 0.5 at 20 rps"], '"f1" does not depend on a load'),
         (["p99_latency_ms < 0"], 'the time to a whole answer of "0"; give a positive number'),
@@ -87,7 +91,16 @@ def test_what_is_refused_and_how(goals, words):
 
 
 def test_goals_that_can_both_hold_are_kept():
-    both = "f1 >= 0.9", "f1 <= 0.9", "f1 > 0.5 where a = b", "f1 < 0.4 where a = c"
+    both = (
+        "f1 >= 0.9",
+        "f1 <= 0.9",
+        "f1 > 0.5 where a = b",
+        "f1 < 0.4 where a = c",
+        "p99_latency_ms > 200",
+        "p50_latency_ms < 100",
+        "p50_ttft_ms > 300",
+        "p50_latency_ms > 300 at 5 rps",
+    )
     assert [str(goal) for goal in task(*both).goals] == list(both)
 
 

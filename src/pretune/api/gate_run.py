@@ -12,16 +12,15 @@ from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter
 from pretune.api.gate_current import Current, compare_with
 from pretune.api.gate_probes import general, robustness, safety
-from pretune.api.gate_served import measures_of, of_serving, serve_and_load
+from pretune.api.gate_served import PROBED, measures_of, of_serving, rows_of, serve_and_load
 from pretune.api.runs import RunFolder, adapter_folder
 from pretune.api.workbench import Workbench, sample
 from pretune.core import digest
 from pretune.core.errors import DataError, PretuneError
 from pretune.core.promise import Promise
 from pretune.core.records import Row, TokenExample
-from pretune.data.dataset import prepare, read_examples
+from pretune.data.dataset import prepare
 from pretune.data.slices import slices_of
-from pretune.data.template import Template
 from pretune.evaluation.evaluate import Evaluation
 from pretune.evaluation.goals import Outcome
 from pretune.evaluation.slices import goal_results
@@ -43,9 +42,6 @@ from pretune.gating.judge import COMPARISON, judge, judge_comparison
 from pretune.planning.quantities import cannot_be_probed
 from pretune.registry.author import now
 from pretune.spec.task import TaskSpec
-
-_PROBED = 200
-"""Most rows that are asked again in other forms, and under load."""
 
 Tell = Callable[[str], None]
 """Told of each part as it begins."""
@@ -116,7 +112,7 @@ class Gate:
         self._tell("quality")
         answers = self._workbench.evaluate(task, self._examples, self._adapter)
         compared, comparison = self._compare(answers)
-        rows = self._rows(sample(self._examples, _PROBED))
+        rows = rows_of(task, sample(self._examples, PROBED))
         parts = self._served(self._asked(answers, rows), rows)
         goals = judge(task.goals, parts.measures(task), self._absent(parts))
         checks = (*goals, *comparison)
@@ -193,12 +189,6 @@ class Gate:
             reason = f"the two cannot be compared: {error}"
             return (), (Check(name=COMPARISON, outcome=Outcome.NOT_MEASURED, reason=reason),)
         return compared, (judge_comparison(compared[0], self._margin),)
-
-    def _rows(self, examples: Sequence[TokenExample]) -> list[Row]:
-        """The rows that ``examples`` were made of, in the order of the files."""
-        wanted = {one.row_id for one in examples}
-        read = read_examples(self._task, Template(self._task))
-        return [row for _, row, _ in read if row is not None and row.id in wanted]
 
     def _absent(self, parts: Parts) -> dict[str, str]:
         """Why something that a goal may ask for was not measured."""

@@ -16,7 +16,9 @@ from pretune.api.runs import RunFolder
 from pretune.api.served import Server, serving
 from pretune.core.errors import PretuneError
 from pretune.core.files import write_atomic
-from pretune.core.records import Row
+from pretune.core.records import Row, TokenExample
+from pretune.data.dataset import read_examples
+from pretune.data.template import Template
 from pretune.gating.evidence import Load, Measure
 from pretune.gating.percentiles import percentile, values_needed
 from pretune.serving import arrivals
@@ -24,6 +26,9 @@ from pretune.spec.dump import dump_task
 from pretune.spec.goals import Goal
 from pretune.spec.quantities import percentile_of
 from pretune.spec.task import TaskSpec
+
+PROBED = 200
+"""Most rows that are asked again in other forms, and under load."""
 
 _WARM = 5
 """Requests before the clock: a first one pays for what is set up once."""
@@ -34,6 +39,13 @@ _SPARE = 1.2
 _FEWEST = 100
 _ALWAYS = (50.0, 90.0, 99.0)
 """Percentiles that are told whether or not a goal asks."""
+
+
+def rows_of(task: TaskSpec, examples: Sequence[TokenExample]) -> list[Row]:
+    """The rows that ``examples`` of ``task`` were made of, in the order of the files."""
+    wanted = {one.row_id for one in examples}
+    read = read_examples(task, Template(task))
+    return [row for _, row, _ in read if row is not None and row.id in wanted]
 
 
 def of_serving(goals: Iterable[Goal]) -> tuple[Goal, ...]:

@@ -27,7 +27,7 @@ from pretune.spec.task import TaskSpec
 from pretune.spec.training import TrainSpec
 from pretune.training.estimate.calibrate import Calibration
 from pretune.training.estimate.dry_run import Measured, dry_run
-from pretune.training.estimate.estimate import Course, Estimator, replaced
+from pretune.training.estimate.estimate import Course, Estimate, Estimator, replaced
 from pretune.training.estimate.knobs import way_out
 from pretune.training.estimate.records import (
     Record,
@@ -162,10 +162,19 @@ def _resources(
     if found.fit is Fit.FITS:
         return found
     lengths = [len(row) for row in data.train]
-    # What the dry run found of this training holds for its neighbours too.
-    known = Calibration.of(shipped_records(), own_records(options.cache), options.device)
-    way = way_out(estimator.with_calibration(known), work, course, lengths, room)
+    if measured is not None:  # its neighbours are off as this training is
+        estimator = estimator.off_by(*_off(reckoned, measured))
+    way = way_out(estimator, work, course, lengths, room)
     return Resources(reckoned, measured, estimate, room, idle, options.device, options.devices, way)
+
+
+def _off(reckoned: Estimate, measured: Measured) -> tuple[float, float]:
+    """How many times the estimate was measured, of memory and of a step's time; one that ended at
+    its limit would have taken more memory yet, and had no step."""
+    memory = measured.peak / reckoned.memory.expected
+    if not measured.fits:
+        return max(1.0, memory), 1.0
+    return memory, measured.step_seconds / reckoned.step.expected
 
 
 def _base_results(

@@ -102,23 +102,20 @@ def probe_augmentation(
         trials = Trials(task, workbench, rows, spec, folder / "runs", sinks)
         wanted = (one for trial, stands in varied.items() for one in (_without(trial), stands))
         done = trials.run(list(dict.fromkeys(wanted)))
-        effects = tuple(
-            _effect(
-                {one: stands for one, stands in varied.items() if one.compared == compared},
-                done,
-                task.metrics,
-                trials.steps(compared[0]),
-            )
-            for compared in dict.fromkeys(one.compared for one in varied)
-        )
+        effects = _effects(trials, varied, done)
         report = folder / "report.md"
         held = len(next(iter(done.values())).predictions)
         probed = Probed(task.name, rows.split, held, seeds, effects, identity, report)
-        text = json.dumps(probed.to_dict(), ensure_ascii=False, indent=1)
-        write_atomic(folder / "report.json", text + "\n")
-        title = f"What augmentation does to {task.name}"
-        write_atomic(report, effects_markdown(title, probed.notes(), effects))
+        _write_reports(probed, folder)
     return probed
+
+
+def _write_reports(probed: Probed, folder: Path) -> None:
+    """``report.json`` and ``report.md``."""
+    text = json.dumps(probed.to_dict(), ensure_ascii=False, indent=1)
+    write_atomic(folder / "report.json", text + "\n")
+    title = f"What augmentation does to {probed.task}"
+    write_atomic(probed.report, effects_markdown(title, probed.notes(), probed.effects))
 
 
 def _identity(task: TaskSpec, workbench: Workbench, rows: str, spec: ProbeSpec) -> dict[str, Any]:
@@ -161,6 +158,21 @@ def _varied(
 
 def _without(trial: Trial) -> Trial:
     return trial._replace(operators=WITHOUT)
+
+
+def _effects(
+    trials: Trials, varied: Mapping[Trial, Trial], done: Mapping[Trial, Outcome]
+) -> tuple[Effect, ...]:
+    """One for each number of rows and each choice of operators."""
+    return tuple(
+        _effect(
+            {one: stands for one, stands in varied.items() if one.compared == compared},
+            done,
+            trials.task.metrics,
+            trials.steps(compared[0]),
+        )
+        for compared in dict.fromkeys(one.compared for one in varied)
+    )
 
 
 def _effect(

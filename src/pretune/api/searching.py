@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from pretune.api.foresight import Foresight
+from pretune.api.gate_served import of_serving
 from pretune.api.runs import RunFolder
 from pretune.api.transfer import Transfer, read_similar
 from pretune.api.workbench import TrainedRun, Workbench, sample
@@ -105,6 +106,19 @@ class Search:
     def study(self) -> Study:
         """Its trials, as Optuna keeps them."""
         return Study(self.folder, higher_is_better=self.higher_is_better, seed=self.spec.seed)
+
+    def winner(self) -> Trial | None:
+        """The best trial so far that keeps its goals."""
+        return winner(load_trials(self.folder), higher_is_better=self.higher_is_better)
+
+    def tidy(self, also: Iterable[int] = ()) -> None:
+        """Keep the adapters of the best trial, of the first, and of ``also``."""
+        best = self.winner()
+        kept = {0, *also, *([best.number] if best else [])}
+        for one in load_trials(self.folder):
+            if one.number not in kept:
+                adapters = RunFolder(trial_folder(self.folder, one.number)).adapters
+                shutil.rmtree(adapters, ignore_errors=True)
 
     def task_of(self, point: Point) -> TaskSpec:
         """The task as ``point`` configures it."""
@@ -255,14 +269,12 @@ class Trainer:
         return self._data[key]
 
     def _tidy(self, folder: Path) -> None:
-        """Keep no checkpoint of what is over, and adapters of the best and of the first alone."""
+        """Keep no checkpoint of what is over, and no adapter of a trial that cannot win: where the
+        winner is to be served, the next best may follow it."""
         shutil.rmtree(RunFolder(folder).training, ignore_errors=True)
-        root = self._search.folder
-        trials = load_trials(root)
-        best = winner(trials, higher_is_better=self._search.higher_is_better)
-        for one in trials:
-            if one.number not in (0, best.number if best else 0):
-                shutil.rmtree(RunFolder(trial_folder(root, one.number)).adapters, True)
+        served = of_serving(self._search.task.goals)
+        able = [one.number for one in load_trials(self._search.folder) if one.eligible]
+        self._search.tidy(able if served else ())
 
     def _tell(self, kind: str, number: int, **values: Any) -> None:
         for sink in self._sinks:
@@ -291,10 +303,11 @@ def _reason(result: TrainResult, watch: str) -> str:
 
 
 def _broken(task: TaskSpec, run: TrainedRun) -> list[str]:
-    """Goals on size and time that the training itself did not meet."""
+    """Goals on size, time and memory that the training itself did not meet."""
     found = {
         "adapter_mb": len(run.adapter.serialized) / 1e6,
         "train_hours": run.result.seconds / 3600,
+        "train_memory_gb": run.result.peak_memory / 1e9,
     }
     return [
         f"{goal}: {found[goal.metric]:.3g}"

@@ -16,7 +16,7 @@ from pretune.evaluation.compare import Difference
 from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.evaluation.intervals import Interval
 from pretune.search.matters import difference, what_mattered
-from pretune.search.records import Fate, Trial, load_trials, trial_folder, winner
+from pretune.search.records import Fate, Trial, load_trials, trial_folder
 from pretune.search.report import Outcome, render_html, render_markdown
 from pretune.spec.dump import dump_task
 from pretune.spec.task import load_task
@@ -36,7 +36,7 @@ def outcome_of(search: Search, seconds: float) -> Outcome:
     folder, task = search.folder, search.task
     trials = load_trials(folder)
     rises = search.higher_is_better
-    best = winner(trials, higher_is_better=rises)
+    best = search.winner()
     unfinished = len(search.study().running())
     if best is None:
         raise _nothing_finished(trials, seconds, unfinished)

@@ -14,6 +14,7 @@ from pretune.api.search_crew import run_crew
 from pretune.api.searching import SEARCH_FILE, OutOfTime, Search, Trainer
 from pretune.api.transfer import find_similar
 from pretune.api.tuned import BEST_FILE, outcome_of, write_reports
+from pretune.api.tuned_served import serve_the_best
 from pretune.api.workbench import Workbench
 from pretune.core.digest import SHORT
 from pretune.core.errors import BudgetError, GoalMissed, TrainingError
@@ -48,16 +49,18 @@ def tune(
     """Search for the best configuration of ``task`` by its first metric, within a budget.
 
     Configurations that do not fit, or that rule out a goal, are refused before training; losers are
-    stopped early; the first trials are the task as it stands, the adviser's, and those of similar
-    tasks in ``registry``. All is kept in ``out``: ``best.yaml``, a task file that trains to the
-    best trial's numbers, ``report.md``, ``report.html``, ``report.json``, and every trial's run.
-    The same call goes on after a kill or with a larger budget, and trains nothing twice.
+    stopped early; a winner that misses a goal on latency, memory or cost when it is served gives
+    way to the next best. The first trials are the task as it stands, the adviser's, and those of
+    similar tasks in ``registry``. All is kept in ``out``: ``best.yaml``, a task file that trains to
+    the best trial's numbers, ``report.md``, ``report.html``, ``report.json``, and every trial's
+    run. The same call goes on after a kill or with a larger budget, and trains nothing twice.
 
     Args:
         jobs: trainings at a time; default: one for each CUDA device, else one.
         overwrite: begin anew.
         sinks: are told ``tune.start``, of each trial ``tune.trial``, its training's events with its
-            number under ``trial``, ``tune.done``; at last ``tune.end``.
+            number under ``trial``, ``tune.done``, ``tune.serve`` of one that is served; at last
+            ``tune.end``.
 
     Raises:
         SpecError: nothing to choose from.
@@ -82,6 +85,7 @@ def tune(
         _check_budget(found)
         clock = _Clock(folder)
         _run(found, devices, [clock, *sinks], clock)
+        serve_the_best(found, sinks)
         outcome = outcome_of(found, clock.seconds)
         write_reports(outcome, folder)
         for sink in sinks:

@@ -63,6 +63,8 @@ class Board:
         elif event.kind == "tune.trial":
             line = self._lines[event.step] = _Line(event.step, event.values["says"])
             self._say(line, event.values["why"])
+        elif event.kind == "tune.serve":
+            self._say(self._lines[event.step], "served, to see its goals on latency and memory")
         elif event.kind == "tune.done":
             self._over(event.values["trial"])
         elif event.kind.startswith("train.") and event.values["trial"] in self._lines:

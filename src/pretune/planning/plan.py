@@ -95,7 +95,7 @@ class Resources:
         if not self.measured.fits:
             return (
                 f"the dry run ended at its limit, {self.measured.peak / 1e9:.2f} GB; the estimate "
-                f"was {expected.gb}"
+                f"was {expected.gb}: with any change it may take more than is said here"
             )
         if expected.low <= self.measured.peak <= expected.high:
             return None

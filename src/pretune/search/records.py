@@ -34,8 +34,9 @@ class Mark(NamedTuple):
 
 class Trial(Strict):
     """One configuration and what came of it. ``marks`` are its measurements, ``value`` the best of
-    them; ``broken`` are goals that it does not meet, as measured; ``reason`` says why it was
-    refused, stopped or failed. ``knobs`` are what was chosen, ``spec`` is the task's digest."""
+    them; ``broken`` are goals that it does not meet, as measured; ``served`` is what came of those
+    on serving, ``None`` if it was not served; ``reason`` says why it was refused, stopped or
+    failed. ``knobs`` are what was chosen, ``spec`` is the task's digest."""
 
     number: int
     fate: Fate
@@ -48,6 +49,7 @@ class Trial(Strict):
     metrics: dict[str, float] = Field(default_factory=dict)
     reason: str = ""
     broken: tuple[str, ...] = ()
+    served: tuple[str, ...] | None = None
     seconds: float = 0.0
     steps: int = 0
     parameters: int = 0

@@ -89,6 +89,8 @@ class Outcome:
                 f"half trained: {self.unfinished}; the same command with a larger budget goes on "
                 "with them"
             )
+        for one in self.trials:
+            found += [f"trial {one.number}, served: {line}" for line in one.served or ()]
         return found + [f"not begun with {one}" for one in self.passed]
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pretune.spec.model import Strict
-from pretune.spec.quantities import Quantity, quantity
+from pretune.spec.quantities import Quantity, percentile_of, quantity
 
 Op = Literal[">=", "<=", ">", "<"]
 
@@ -149,16 +149,29 @@ def check_compatible(goals: Sequence[Goal]) -> None:
     """Raise ValueError where two of ``goals`` cannot both be met, naming them."""
     for index, one in enumerate(goals):
         for other in goals[:index]:
-            if one.measure != other.measure or one.rises == other.rises:
+            if one.rises == other.rises:
                 continue
             low, high = (one, other) if one.rises else (other, one)
-            if low.threshold > high.threshold or (
-                low.threshold == high.threshold and low.op + high.op != ">=" + "<="
+            if _never_above(low, high) and (
+                low.threshold > high.threshold
+                or (low.threshold == high.threshold and low.op + high.op != ">=" + "<=")
             ):
+                what = f'value of "{one.measure}"' if one.measure == other.measure else "times"
+                verb = "meets" if one.measure == other.measure else "meet"
                 raise ValueError(
-                    f'no value of "{one.measure}" meets both "{other}" and "{one}"; change or '
-                    "remove one of them"
+                    f'no {what} {verb} both "{other}" and "{one}"; change or remove one of them'
                 )
+
+
+def _never_above(one: Goal, other: Goal) -> bool:
+    """Whether what ``one`` measures cannot lie above what ``other`` does: the same, or a percentile
+    and a higher one of the same times at the same load."""
+    if one.measure == other.measure:
+        return True
+    lower, higher = percentile_of(one.metric), percentile_of(other.metric)
+    if lower is None or higher is None or lower > higher:
+        return False
+    return one.quantity == other.quantity and one.load == other.load
 
 
 def _read(text: Any) -> dict[str, Any]:

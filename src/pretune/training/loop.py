@@ -102,14 +102,12 @@ def train(
         raise DataError("there are no training rows; look at the data report for the reasons")
     accelerator = Accelerator(cpu=tunable.injection.base.device.type == "cpu")
     main = accelerator.is_main_process
-    lock = folder_lock(folder, "training") if main else contextlib.nullcontext()
-    checkpointing = spec.gradient_checkpointing
-    size = batch_size(tunable.config, spec)
-    private = _private(examples, spec, size, accelerator.num_processes)
+    processes, size = accelerator.num_processes, batch_size(tunable.config, spec)
+    private = _private(examples, spec, size, processes)
     with (
-        lock,
+        folder_lock(folder, "training") if main else contextlib.nullcontext(),
         held_back() as interruption,
-        trainable(tunable.injection.base, gradient_checkpointing=checkpointing),
+        trainable(tunable.injection.base, gradient_checkpointing=spec.gradient_checkpointing),
     ):
         training = _Training(
             accelerator=accelerator,
@@ -121,20 +119,12 @@ def train(
             sinks=sinks if main else (),
             interruption=interruption,
             oversight=oversight,
-            identity=identity_of(
-                tunable, examples, spec, objective, validation, accelerator.num_processes
-            ),
+            identity=identity_of(tunable, examples, spec, objective, validation, processes),
             plan=Plan(examples, spec, size, private and private.secret),
             stepper=Stepper(accelerator, tunable, objective, spec, private),
             private=private,
         )
-        try:
-            training.begin(start)
-            reason = training.run()
-        except BaseException as error:
-            training.tell("train.failed", error=type(error).__name__)
-            raise
-        return training.result(reason, notes or {})
+        return training.carry_out(start, notes or {})
 
 
 def _private(
@@ -177,6 +167,16 @@ class _Training:
         self._began = self._saved = time.monotonic()
         self._first = 0
         self._start = self.tunable.state() if self.private else {}
+
+    def carry_out(self, start: Start, notes: Mapping[str, Any]) -> TrainResult:
+        """All of it; whoever listens hears of its end, and of a failure."""
+        try:
+            self.begin(start)
+            reason = self.run()
+        except BaseException as error:
+            self.tell("train.failed", error=type(error).__name__)
+            raise
+        return self.result(reason, notes)
 
     def begin(self, start: Start) -> None:
         """Take up what ``folder`` holds, or start."""

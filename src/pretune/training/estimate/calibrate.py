@@ -9,7 +9,7 @@ their median ratio: few of them in part, many of them wholly.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import NamedTuple, Self
 
@@ -83,7 +83,11 @@ class Model:
             return self
         trust = len(some) / (len(some) + _TRUST)
         shift = math.exp(trust * median(math.log(ratio) for ratio in some))
-        return Model(self.weights, self.low, self.high, shift)
+        return replace(self, shift=shift)
+
+    def times(self, factor: float) -> "Model":
+        """The same, expecting ``factor`` times as much."""
+        return replace(self, shift=self.shift * factor)
 
     def expects(self, row: Sequence[float]) -> float:
         """The value to be expected."""
@@ -129,6 +133,10 @@ class Calibration:
             len(shipped),
             len(same),
         )
+
+    def off_by(self, memory: float, time: float) -> "Calibration":
+        """The same, expecting so many times as much of each."""
+        return replace(self, memory=self.memory.times(memory), time=self.time.times(time))
 
 
 def _fitted(shipped: Sequence[Record]) -> tuple[Model, Model]:

@@ -68,9 +68,10 @@ class Estimator:
         self.device = torch.device(device)
         self._bases: dict[BaseSpec, Base] = {}
 
-    def with_calibration(self, calibration: Calibration) -> "Estimator":
-        """The same machine and bases under another calibration."""
-        other = Estimator(calibration, self._speeds, str(self.device))
+    def off_by(self, memory: float, time: float) -> "Estimator":
+        """The same machine and bases, where all takes so many times what is expected here."""
+        found = self._calibration.off_by(memory, time)
+        other = Estimator(found, self._speeds, str(self.device))
         other._bases = self._bases
         return other
 
