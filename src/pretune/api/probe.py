@@ -97,28 +97,38 @@ def probe_augmentation(
             may_be_added=("rewriting",),
         )
         rows = TrialRows(task, data, folder / "rows", spec, augment_rows)
-        seeds = tuple(range(spec.seed, spec.seed + spec.seeds))
-        varied = _varied(task, rows, spec, seeds)
         trials = Trials(task, workbench, rows, spec, folder / "runs", sinks)
-        wanted = (one for trial, stands in varied.items() for one in (_without(trial), stands))
-        done = trials.run(list(dict.fromkeys(wanted)))
-        effects = tuple(
-            _effect(
-                {one: stands for one, stands in varied.items() if one.compared == compared},
-                done,
-                task.metrics,
-                trials.steps(compared[0]),
-            )
-            for compared in dict.fromkeys(one.compared for one in varied)
-        )
-        report = folder / "report.md"
-        held = len(next(iter(done.values())).predictions)
-        probed = Probed(task.name, rows.split, held, seeds, effects, identity, report)
-        text = json.dumps(probed.to_dict(), ensure_ascii=False, indent=1)
-        write_atomic(folder / "report.json", text + "\n")
-        title = f"What augmentation does to {task.name}"
-        write_atomic(report, effects_markdown(title, probed.notes(), effects))
+        probed = _probed(trials, identity, folder / "report.md")
+        _write_report(probed)
     return probed
+
+
+def _probed(trials: Trials, identity: dict[str, Any], report: Path) -> Probed:
+    """Run what is not finished, and compare."""
+    task, rows, spec = trials.task, trials.rows, trials.spec
+    seeds = tuple(range(spec.seed, spec.seed + spec.seeds))
+    varied = _varied(task, rows, spec, seeds)
+    wanted = (one for trial, stands in varied.items() for one in (_without(trial), stands))
+    done = trials.run(list(dict.fromkeys(wanted)))
+    effects = tuple(
+        _effect(
+            {one: stands for one, stands in varied.items() if one.compared == compared},
+            done,
+            task.metrics,
+            trials.steps(compared[0]),
+        )
+        for compared in dict.fromkeys(one.compared for one in varied)
+    )
+    held = len(next(iter(done.values())).predictions)
+    return Probed(task.name, rows.split, held, seeds, effects, identity, report)
+
+
+def _write_report(probed: Probed) -> None:
+    """Write ``report.json`` and ``report.md``."""
+    text = json.dumps(probed.to_dict(), ensure_ascii=False, indent=1)
+    write_atomic(probed.report.with_suffix(".json"), text + "\n")
+    title = f"What augmentation does to {probed.task}"
+    write_atomic(probed.report, effects_markdown(title, probed.notes(), probed.effects))
 
 
 def _identity(task: TaskSpec, workbench: Workbench, rows: str, spec: ProbeSpec) -> dict[str, Any]:
