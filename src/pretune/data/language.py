@@ -25,15 +25,19 @@ def foreign(new: str, old: str) -> str | None:
     """
     if shown := other_script(new, old):
         return shown
-    if len(terms(new)) >= _WORDS and _common_share(new) < _common_share(old) / 4:
+    said, meant = english(new, _WORDS), english(old, 1)
+    if said is not None and meant is not None and said < meant / 4:
         return "few of the commonest English words"
     return None
 
 
-def _common_share(text: str) -> float:
-    """Share of the commonest English words among those of ``text``."""
+def english(text: str, least: int) -> float | None:
+    """Share of the commonest English words among those of ``text``; ``None`` if it has fewer words
+    than ``least``, too few to tell."""
     words = terms(text)
-    return sum(word in _common_english() for word in words) / len(words) if words else 0.0
+    if len(words) < least:
+        return None
+    return sum(word in _common_english() for word in words) / len(words)
 
 
 @cache

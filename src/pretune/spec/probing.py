@@ -1,6 +1,6 @@
 """How made rows are probed: which operators and files, on how many seed rows, how often."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,11 +82,12 @@ class ProbeSpec(Strict):
         check_asked(self.operators, self.rewriting)
         if not self.changes:
             raise ValueError("neither an operator nor a file of rows is named; name one to probe")
-        for name, given in (
-            ("operator", self.operators),
-            ("file", [path.name for path in self.add]),
-            ("number of rows", self.rows or ()),
-        ):
+        named: dict[str, Sequence[str | int]] = {
+            "operator": self.operators,
+            "file": [path.name for path in self.add],
+            "number of rows": self.rows or (),
+        }
+        for name, given in named.items():
             if twice := [one for one in given if given.count(one) > 1]:
                 raise ValueError(f'{name} "{twice[0]}" is named twice; name it once')
         if few := [count for count in self.rows or () if count < 1]:

@@ -150,7 +150,7 @@ def test_outliers_scripts_and_boilerplate(tmp_path):
     found, _, flagged = run(tmp_path, base)
     assert "length" in flagged["train.jsonl:201"]["flags"]
     assert "unlike" in flagged["train.jsonl:201"]["flags"]
-    assert "script" in flagged["train.jsonl:202"]["flags"]
+    assert "language" in flagged["train.jsonl:202"]["flags"]
     assert [n for n, one in flagged.items() if "boilerplate" in one["flags"]] == [
         f"train.jsonl:{n}" for n in range(1, 31)
     ]
@@ -256,6 +256,27 @@ def test_no_training_rows(tmp_path):
 )
 def test_scripts(text, script):
     assert script_of(text) == script
+
+
+FRENCH = [
+    f"Ma carte numéro {n} a été perdue hier soir dans le train entre Paris et Lyon"
+    for n in range(99)
+]
+
+
+@pytest.mark.parametrize(("most", "odd"), [("rows", "FRENCH"), ("FRENCH", "rows")])
+def test_rows_in_another_language_of_the_same_script(tmp_path, most, odd):
+    texts = {"rows": [row["text"] for row in rows(99)], "FRENCH": FRENCH}
+    base = [{"text": text, "label": "card"} for text in [*texts[most], *texts[odd][:1]]]
+    _, removed, flagged = run(tmp_path, base, near=1.0)
+    told = {row for row, one in {**removed, **flagged}.items() if "language" in one["flags"]}
+    assert told == {"train.jsonl:100"}
+
+
+def test_where_two_languages_are_usual_neither_is_told(tmp_path):
+    texts = [*(row["text"] for row in rows(90)), *FRENCH[:10]]
+    _, removed, flagged = run(tmp_path, [{"text": t, "label": "card"} for t in texts], near=1.0)
+    assert not any("language" in one["flags"] for one in (*removed.values(), *flagged.values()))
 
 
 def test_distance_from_the_median():

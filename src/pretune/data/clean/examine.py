@@ -17,6 +17,7 @@ from pretune.data.clean.noise import doubts
 from pretune.data.clean.notes import Note, Notes
 from pretune.data.clean.outliers import FAR, SCRIPTS, far_off, likeness, script_of
 from pretune.data.dataset import read_examples
+from pretune.data.language import english
 from pretune.data.rejected import Rejected
 from pretune.data.splits import Split
 from pretune.data.template import Template
@@ -34,6 +35,14 @@ _FEWEST = 20
 """Rows below which nothing is said about what is usual among them."""
 
 _RARE = 0.02
+"""Share of the rows below which a script or a language is unusual among them."""
+
+_WORDS = 8
+"""Words from which a row is said to be English or not."""
+
+_ENGLISH = 30
+"""Percentage of common words beyond which a row is English among rows that are not."""
+
 _COMMON, _LEAST = 0.02, 5
 """A sentence is boilerplate in so large a share of the rows, and in so many."""
 
@@ -93,6 +102,7 @@ class _Census:
     answers: "array[int]" = field(default_factory=lambda: array("Q"))
     lengths: "array[int]" = field(default_factory=lambda: array("I"))
     scripts: "array[int]" = field(default_factory=lambda: array("B"))
+    english: "array[int]" = field(default_factory=lambda: array("b"))
     repeated: Repeated = field(default_factory=Repeated)
 
     def add(self, asked: Asked) -> None:
@@ -101,6 +111,8 @@ class _Census:
         self.answers.append(_hash(asked.answer))
         self.lengths.append(len(asked.text))
         self.scripts.append(SCRIPTS.index(script_of(asked.text)))
+        share = english(asked.text, _WORDS)
+        self.english.append(-1 if share is None else round(100 * share))
         self.repeated.add(asked.text)
 
 
@@ -200,7 +212,7 @@ def _alike(
 
 
 def _unusual(found: Examined, census: _Census) -> None:
-    """Flag training rows of rare length or script."""
+    """Flag training rows of rare length or language."""
     train = np.flatnonzero(found.splits == SPLITS.index(Split.TRAIN))
     lengths = np.log1p(np.frombuffer(census.lengths, np.uint32).astype(float))
     scripts = np.frombuffer(census.scripts, np.uint8)
@@ -208,7 +220,17 @@ def _unusual(found: Examined, census: _Census) -> None:
         return
     found.add(Flag.LENGTH, train[np.abs(far_off(lengths[train])) > FAR])
     counts = np.bincount(scripts[train], minlength=len(SCRIPTS)) / len(train)
-    found.add(Flag.SCRIPT, train[counts[scripts[train]] < _RARE])
+    found.add(Flag.LANGUAGE, train[counts[scripts[train]] < _RARE])
+    found.add(Flag.LANGUAGE, train[other_language(np.frombuffer(census.english, np.int8)[train])])
+
+
+def other_language(english: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Rows that few are like: much less or much more English than most. ``english`` is the
+    percentage of the commonest English words in each row, -1 where it cannot be told."""
+    told = english >= 0
+    usual = np.median(english[told]) if told.any() else 0.0
+    odd = told & ((english < usual / 4) | (english > max(4 * usual, _ENGLISH)))
+    return odd if odd.mean() < _RARE else np.zeros(len(odd), bool)
 
 
 def _judge(found: Examined, seed: int, *, closed: bool, progress: Progress | None) -> None:
