@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 PERMUTATIONS = 128
@@ -43,7 +42,9 @@ def shingles(text: str) -> NDArray[np.uint64]:
     points = np.frombuffer(fold(text).encode("utf-32-le"), np.uint32).astype(np.uint64)
     if len(points) < _SHINGLE:
         points = np.concatenate([points, np.zeros(_SHINGLE - len(points), np.uint64)])
-    hashes = (sliding_window_view(points, _SHINGLE) * _POWERS).sum(axis=1, dtype=np.uint64)
+    hashes = np.zeros(len(points) - _SHINGLE + 1, np.uint64)
+    for place, power in enumerate(_POWERS):
+        hashes += points[place : place + len(hashes)] * power
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(0x9E3779B97F4A7C15)
     return np.unique(hashes ^ (hashes >> np.uint64(29)))
