@@ -1,7 +1,7 @@
 """Peak memory and speed of the data workshop's steps as rows grow, and of a PDF of 2,000 pages.
 
 Each figure is a process of its own: its resident set at the highest point, libraries included. Rows
-are made here; ``mix`` and ``mask`` read what ``rules`` made.
+are made here; the other steps read what ``rules`` made.
 
     python benchmarks/data_memory.py --out runs/data-memory
     python benchmarks/data_memory.py --out runs/data-memory --steps rules mask --rows 100000
@@ -15,6 +15,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pretune.spec.task import TaskSpec
 
 ROWS = (100_000, 1_000_000)
 PAGES = 2000
@@ -61,6 +65,33 @@ def _mix(folder: Path, rows: int) -> None:
     mix_rows([folder / "made.jsonl"], folder / "mixed", spec, overwrite=True)
 
 
+def _task(folder: Path) -> "TaskSpec":
+    from pretune.spec.task import parse_task
+
+    value = {
+        "name": "transfers",
+        "data": {"train": "made.jsonl"},
+        "template": {"user": "{text}", "target": "{label}"},
+        "labels": ["large", "small"],
+    }
+    return parse_task(value, folder=folder)
+
+
+def _augment(folder: Path, rows: int) -> None:
+    from pretune.data.augment.augment import augment_rows
+    from pretune.spec.augmenting import AugmentSpec
+
+    spec = AugmentSpec(operators=("entity", "typo+colloquial"), per_row=2)
+    augment_rows(_task(folder), folder / "varied.jsonl", spec, overwrite=True)
+
+
+def _clean(folder: Path, rows: int) -> None:
+    from pretune.data.clean.clean import clean_rows
+    from pretune.spec.cleaning import CleanSpec
+
+    clean_rows(_task(folder), folder / "cleaned", CleanSpec(), overwrite=True)
+
+
 def _documents(folder: Path, pages: int) -> None:
     from pretune.data.documents.step import write_chunks
     from pretune.spec.distil import ChunkSpec, LimitSpec
@@ -72,6 +103,8 @@ STEPS: dict[str, Callable[[Path, int], None]] = {
     "rules": _rules,
     "mask": _mask,
     "mix": _mix,
+    "augment": _augment,
+    "clean": _clean,
     "documents": _documents,
 }
 

@@ -18,6 +18,8 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
+from cells import ends, keep, kept, slug, trained
+
 from pretune.api import Workbench
 from pretune.api.canaries import Canary, planted, remembered
 from pretune.cli.demo import TASKS
@@ -26,8 +28,6 @@ from pretune.core.files import write_atomic
 from pretune.data.dataset import prepare
 from pretune.data.privacy.mask import mask_rows
 from pretune.spec.task import TaskSpec, load_task
-from pretune.training.history import StopReason
-from pretune.training.loop import Start
 
 ROWS = 200
 """Of the demo's rows."""
@@ -102,27 +102,25 @@ def task_of(out: Path, arm: str) -> TaskSpec:
 
 def run(out: Path, arm: str, workbench: Workbench) -> None:
     """Train an arm, measure it on the demo's test rows, and ask it for the numbers."""
-    home = out / arm.replace(" ", "-")
+    home = out / slug(arm)
     task = task_of(out, arm)
     data = prepare(task, workbench.base.renderer)
     adapter, privacy, seconds = None, None, 0.0
     if arm in ARMS:
-        trained = workbench.train(task, home, data=data, start=Start.RESUME)
-        if trained.result.reason is StopReason.INTERRUPTED:
-            raise SystemExit(f"{arm}: interrupted; the same command goes on with it")
-        adapter, seconds = trained.adapter, trained.result.seconds
-        privacy = trained.record().get("privacy")
+        done = trained(workbench, task, home, data)
+        adapter, seconds = done.adapter, done.result.seconds
+        privacy = done.record().get("privacy")
     found, others = canaries()
     known = remembered(workbench, task, found, others, adapter)
     measured = workbench.evaluate(task, data.test, adapter).metrics["exact_match"]
     record = {
         "base": workbench.base.digest,
-        "exact_match": [measured.value, measured.low, measured.high],
+        "exact_match": ends(measured),
         "privacy": privacy,
         "seconds": seconds,
         "canaries": [[len(one.canary.rows), one.exposure, one.written] for one in known],
     }
-    write_atomic(home / "result.json", json.dumps(record, indent=1) + "\n")
+    keep(home, record)
 
 
 def table(out: Path) -> Iterator[str]:
@@ -131,10 +129,8 @@ def table(out: Path) -> Iterator[str]:
     yield f"| rows | exact match |{times} epsilon | seconds |"
     yield f"| --- | --- |{' --- |' * len(TIMES)} ---: | ---: |"
     for arm in ("untuned", *ARMS):
-        path = out / arm.replace(" ", "-") / "result.json"
-        if not path.exists():
+        if (record := kept(out / slug(arm))) is None:
             continue
-        record = json.loads(path.read_text("utf-8"))
         value, low, high = record["exact_match"]
         cells = [arm, f"{value:.3f} ({low:.2f} to {high:.2f})"]
         for n in TIMES:
@@ -159,7 +155,7 @@ def main() -> None:
     quiet_libraries()
     workbench = Workbench.open(load_task(TASKS / "policy-answer.yaml").base)
     for arm in args.only or ("untuned", *ARMS):
-        if not (args.out / arm.replace(" ", "-") / "result.json").exists():
+        if kept(args.out / slug(arm)) is None:
             print(arm, flush=True)
             run(args.out, arm, workbench)
 

@@ -16,12 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cells import keep, kept, slug, trained
+
 from pretune.api import Workbench
-from pretune.core.files import write_atomic
 from pretune.data.dataset import prepare
 from pretune.spec.task import TaskSpec, parse_task
-from pretune.training.history import StopReason
-from pretune.training.loop import Start
 from pretune.training.memory import PeakMemory
 
 CHOICE = {"metrics": ["accuracy", "macro_f1"]}
@@ -86,10 +85,8 @@ def run(data: Path, name: str, method: str, out: Path) -> dict[str, Any]:
     adapter, seconds = None, 0.0
     if method != "base":
         started = time.perf_counter()
-        trained = workbench.train(task, out / "run", data=rows, start=Start.RESUME)
-        if trained.result.reason is StopReason.INTERRUPTED:
-            raise SystemExit(f"{name}, {method}: interrupted; the same command goes on with it")
-        adapter, seconds = trained.adapter, time.perf_counter() - started
+        adapter = trained(workbench, task, out / "run", rows).adapter
+        seconds = time.perf_counter() - started
     peak = memory.read()
     found = workbench.evaluate(task, rows.test, adapter)
     return {
@@ -121,10 +118,8 @@ def table(out: Path) -> str:
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for method in METHODS:
-            path = _result(out, name, method)
-            if not path.exists():
+            if (one := kept(_home(out, name, method))) is None:
                 continue
-            one = json.loads(path.read_text())
             lines.append(
                 f"| {method} | {one[first]['value']:.3f} | "
                 f"{one[first]['low']:.3f} to {one[first]['high']:.3f} | "
@@ -136,9 +131,8 @@ def table(out: Path) -> str:
     return "\n".join(lines)
 
 
-def _result(out: Path, name: str, method: str) -> Path:
-    slug = "".join(c if c.isalnum() else "-" for c in method)
-    return out / name / slug / "result.json"
+def _home(out: Path, name: str, method: str) -> Path:
+    return out / name / slug(method)
 
 
 def main() -> None:
@@ -154,14 +148,14 @@ def main() -> None:
         return
     if args.only:
         name, method = args.only
-        path = _result(args.out, name, method)
-        write_atomic(path, json.dumps(run(args.data, name, method, path.parent), indent=1) + "\n")
+        home = _home(args.out, name, method)
+        keep(home, run(args.data, name, method, home))
         return
     for method in METHODS:
         for name in SETS:
             if name == "e2e_nlg" and method not in SENTENCES:
                 continue
-            if not _result(args.out, name, method).exists():
+            if kept(_home(args.out, name, method)) is None:
                 print(f"{name}: {method}", flush=True)
                 command = [sys.executable, __file__, "--data", str(args.data)]
                 command += ["--out", str(args.out), "--only", name, method]

@@ -16,13 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cells import ends, keep, kept, slug, trained
+
 from pretune.api import Workbench
 from pretune.cli.output import quiet_libraries
 from pretune.core.files import write_atomic
 from pretune.data.dataset import prepare
 from pretune.spec.task import BaseSpec, TaskSpec, parse_task
-from pretune.training.history import StopReason
-from pretune.training.loop import Start
 
 ROWS = (500, 2000, 5000)
 EPOCHS, BATCH = 8, 128
@@ -69,21 +69,19 @@ def run(data: Path, out: Path, rows: int, arm: str, workbench: Workbench) -> Non
     home = _home(out, rows, arm)
     task = task_of(data, rows, arm, home / "data")
     prepared = prepare(task, workbench.base.renderer)
-    trained = workbench.train(task, home / "run", data=prepared, start=Start.RESUME)
-    if trained.result.reason is StopReason.INTERRUPTED:
-        raise SystemExit(f"{rows}, {arm}: interrupted; the same command goes on with it")
-    measured = workbench.evaluate(task, prepared.test, trained.adapter).metrics["accuracy"]
+    done = trained(workbench, task, home / "run", prepared)
+    measured = workbench.evaluate(task, prepared.test, done.adapter).metrics["accuracy"]
     record = {
         "base": workbench.base.digest,
-        "accuracy": [measured.value, measured.low, measured.high],
-        "privacy": trained.record().get("privacy"),
-        "seconds": trained.result.seconds,
+        "accuracy": ends(measured),
+        "privacy": done.record().get("privacy"),
+        "seconds": done.result.seconds,
     }
-    write_atomic(home / "result.json", json.dumps(record, indent=1) + "\n")
+    keep(home, record)
 
 
 def _home(out: Path, rows: int, arm: str) -> Path:
-    return out / f"rows-{rows}" / "".join(c if c.isalnum() else "-" for c in arm)
+    return out / f"rows-{rows}" / slug(arm)
 
 
 def table(out: Path) -> Iterator[str]:
@@ -93,11 +91,10 @@ def table(out: Path) -> Iterator[str]:
     for arm in ARMS:
         cells = []
         for rows in ROWS:
-            path = _home(out, rows, arm) / "result.json"
-            if not path.exists():
+            if (record := kept(_home(out, rows, arm))) is None:
                 cells.append("")
                 continue
-            value, low, high = json.loads(path.read_text("utf-8"))["accuracy"]
+            value, low, high = record["accuracy"]
             cells.append(f"{value:.3f} ({low:.3f} to {high:.3f})")
         yield f"| {arm} | {' | '.join(cells)} |"
 
@@ -117,7 +114,7 @@ def main() -> None:
     workbench = Workbench.open(BaseSpec())
     for rows in options.rows or ROWS:
         for arm in ARMS:
-            if not (_home(options.out, rows, arm) / "result.json").exists():
+            if kept(_home(options.out, rows, arm)) is None:
                 print(f"{rows} rows, {arm}", flush=True)
                 run(options.data, options.out, rows, arm, workbench)
 

@@ -18,16 +18,14 @@ from itertools import product
 from pathlib import Path
 
 import yaml
+from cells import ends, keep, kept, trained
 
 from pretune.api import Workbench
 from pretune.cli.demo import TASKS
 from pretune.cli.output import quiet_libraries
-from pretune.core.files import write_atomic
 from pretune.data.dataset import prepare
 from pretune.spec.methods import VETTED_WIDTH
 from pretune.spec.task import TaskSpec, parse_task
-from pretune.training.history import StopReason
-from pretune.training.loop import Start
 
 SETS = ("news-sentiment", "bank-intent", "sst2")
 METHODS = ("lora", "dora", "direft", "bottleneck", "mam", "prefix_tuning", "prompt_tuning", "full")
@@ -65,18 +63,16 @@ def run(data: Path, name: str, method: str, factor: float, home: Path) -> None:
     workbench = Workbench.open(task.base)
     assert workbench.base.anatomy.hidden == VETTED_WIDTH
     prepared = prepare(task, workbench.base.renderer)
-    trained = workbench.train(task, home / "run", data=prepared, start=Start.RESUME)
-    if trained.result.reason is StopReason.INTERRUPTED:
-        raise SystemExit(f"{name}, {method}: interrupted; the same command goes on with it")
-    measured = workbench.evaluate(task, prepared.test, trained.adapter).metrics["macro_f1"]
+    done = trained(workbench, task, home / "run", prepared)
+    measured = workbench.evaluate(task, prepared.test, done.adapter).metrics["macro_f1"]
     record = {
         "base": workbench.base.digest,
         "rate": task.train.learning_rate,
-        "macro_f1": [measured.value, measured.low, measured.high],
-        "validation": trained.record()["validation"]["macro_f1"],
-        "seconds": trained.result.seconds,
+        "macro_f1": ends(measured),
+        "validation": done.record()["validation"]["macro_f1"],
+        "seconds": done.result.seconds,
     }
-    write_atomic(home / "result.json", json.dumps(record, indent=1) + "\n")
+    keep(home, record)
 
 
 def _home(out: Path, name: str, method: str, factor: float) -> Path:
@@ -91,8 +87,7 @@ def table(out: Path) -> Iterator[str]:
         for method in METHODS:
             cells, rate = [], ""
             for factor in FACTORS:
-                path = _home(out, name, method, factor) / "result.json"
-                record = json.loads(path.read_text("utf-8")) if path.exists() else None
+                record = kept(_home(out, name, method, factor))
                 cells.append(f"{record['macro_f1'][0]:.3f}" if record else "")
                 if record:
                     rate = f"{record['rate'] / factor:g}"
@@ -119,7 +114,7 @@ def main() -> None:
         return
 
     def one(part: tuple[str, str, float]) -> None:
-        if not (_home(options.out, *part) / "result.json").exists():
+        if kept(_home(options.out, *part)) is None:
             command = [sys.executable, __file__, "--data", str(options.data)]
             command += ["--out", str(options.out), "--only", *map(str, part)]
             code = subprocess.run(command, check=False).returncode

@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cells import trained
+
 from pretune.api import Workbench, compare_runs, distil_documents
 from pretune.cli.output import quiet_libraries
 from pretune.core.errors import DataError
@@ -29,7 +31,6 @@ from pretune.data.dataset import prepare
 from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.spec.distil import parse_distil
 from pretune.spec.task import TaskSpec, parse_task
-from pretune.training.loop import Start
 
 QUESTIONS = {"fact": 1, "number": 1}
 """Of a chunk; one paragraph is one chunk."""
@@ -107,10 +108,10 @@ def gain(out: Path, student: str) -> None:
     workbench = Workbench.open(task.base)
     home = out / f"student-{workbench.base.digest[:12]}"
     data = prepare(task, workbench.base.renderer)
-    trained = workbench.train(task, home, data=data, start=Start.RESUME)
+    done = trained(workbench, task, home, data)
     untuned = home / "untuned"
     save_evaluation(workbench.evaluate(task, data.test), untuned)
-    save_evaluation(workbench.evaluate(task, data.test, trained.adapter), trained.folder.evaluation)
+    save_evaluation(workbench.evaluate(task, data.test, done.adapter), done.folder.evaluation)
 
 
 def table(out: Path) -> Iterator[str]:

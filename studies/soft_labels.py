@@ -17,13 +17,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from cells import keep, kept, slug, trained
+
 from pretune.api import Workbench, compare_runs, label_rows, soften_rows
 from pretune.core.files import write_atomic
 from pretune.data.dataset import prepare
 from pretune.evaluation.evaluate import load_evaluation, save_evaluation
 from pretune.spec.task import TaskSpec, parse_task
-from pretune.training.history import StopReason
-from pretune.training.loop import Start
 
 STEPS = 120
 """Optimiser steps of 32 rows."""
@@ -124,7 +124,7 @@ def cut(data: Path, name: str, home: Path) -> None:
 
 def run(data: Path, name: str, who: str, out: Path) -> None:
     """Train and measure the teacher, or one student."""
-    home = out / _slug(name)
+    home = out / slug(name)
     if not (home / "labels.json").exists():
         cut(data, name, home)
     if who == "teacher":
@@ -141,14 +141,11 @@ def run(data: Path, name: str, who: str, out: Path) -> None:
             soften_rows(task)
     workbench = Workbench.open(task.base)
     rows = prepare(task, workbench.base.renderer)
-    folder = home / _slug(who)
-    trained = workbench.train(task, folder, data=rows, start=Start.RESUME)
-    if trained.result.reason is StopReason.INTERRUPTED:
-        raise SystemExit(f"{name}, {who}: interrupted; the same command goes on with it")
-    found = workbench.evaluate(task, rows.test, trained.adapter)
-    save_evaluation(found, trained.folder.evaluation)
-    record = {"who": who, "rows": len(rows.train), **trained.record()}
-    write_atomic(folder / "result.json", json.dumps(record, indent=1) + "\n")
+    folder = home / slug(who)
+    done = trained(workbench, task, folder, rows)
+    found = workbench.evaluate(task, rows.test, done.adapter)
+    save_evaluation(found, done.folder.evaluation)
+    keep(folder, {"who": who, "rows": len(rows.train), **done.record()})
 
 
 def table(out: Path) -> str:
@@ -163,14 +160,13 @@ def table(out: Path) -> str:
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for who in ("teacher", *STUDENTS):
-            folder = out / _slug(name) / _slug(who)
-            if not (folder / "result.json").exists():
+            folder = out / slug(name) / slug(who)
+            if (record := kept(folder)) is None:
                 continue
-            record = json.loads((folder / "result.json").read_text())
             found = load_evaluation(folder / "evaluation" / "test").metrics
             one = found["accuracy"]
             compared = "| | | "
-            first = out / _slug(name) / _slug(BEFORE) / "evaluation" / "test"
+            first = out / slug(name) / slug(BEFORE) / "evaluation" / "test"
             if who not in ("teacher", BEFORE) and first.exists():
                 other = compare_runs(first, folder / "evaluation" / "test")[0]
                 delta = other.delta
@@ -184,10 +180,6 @@ def table(out: Path) -> str:
             )
         lines.append("")
     return "\n".join(lines)
-
-
-def _slug(who: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in who)
 
 
 def main() -> None:
@@ -207,7 +199,7 @@ def main() -> None:
         return
     for who in ("teacher", *STUDENTS):
         for name in args.set or SETS:
-            if not (args.out / _slug(name) / _slug(who) / "result.json").exists():
+            if kept(args.out / slug(name) / slug(who)) is None:
                 print(f"{name}: {who}", flush=True)
                 command = [sys.executable, __file__, "--data", str(args.data)]
                 command += ["--out", str(args.out), "--only", name, who]

@@ -11,7 +11,7 @@ from pretune.api import trials as module
 from pretune.bases.fakes import save_tiny
 from pretune.core.errors import BusyError, DataError, SpecError, UnknownName
 from pretune.core.events import Event
-from pretune.core.origin import content_id
+from pretune.core.origin import RowKind, content_id, made, origin_of
 from pretune.data.workshop import draft
 from pretune.data.workshop.lineage import read_lineage
 from pretune.evaluation.effects import Impact
@@ -194,6 +194,35 @@ def test_rows_that_were_written_and_not_yet_told_are_told(task, tmp_path, monkey
     assert probe_augmentation(task(), tmp_path / "out", SMALL).effects[0].variants == (8,)
 
 
+def test_files_of_made_rows_are_compared_with_seed_rows_alone(task, tmp_path):
+    held = origin_of(rows_of(16, "my account was blocked")[0])
+    leaks = [
+        *rows_of(1, "my account was blocked"),
+        made({"text": "blocked, my account", "label": "yes"}, RowKind.AUGMENTED, "a", "r", held),
+    ]
+    write(tmp_path / "pairs.jsonl", [*rows_of(5, "please help me with my card"), *leaks])
+    write(tmp_path / "varied.jsonl", rows_of(3, "pls halp wiht my card"))
+    files = [tmp_path / "pairs.jsonl", tmp_path / "varied.jsonl"]
+    spec = parse_probe({"add": files, "rows": [8], "steps": 2})
+    heard = Listening()
+    found = probe_augmentation(task(), tmp_path / "out", spec, sinks=[heard])
+    assert heard.runs() == [
+        f"rows-8.seed-0.{name}" for name in ("without", "pairs.jsonl", "varied.jsonl")
+    ]
+    # What is held out, or was made from it, is not trained on.
+    assert [(one.operators, one.variants) for one in found.effects] == [
+        ("pairs.jsonl", (5,)),
+        ("varied.jsonl", (3,)),
+    ]
+    both = parse_probe({"add": files[:1], "operators": ["typo"], "rows": [8], "steps": 2})
+    again = Listening()
+    probe_augmentation(task(), tmp_path / "out", both, sinks=[again])
+    assert again.runs() == ["rows-8.seed-0.typo"]
+    write(tmp_path / "pairs.jsonl", rows_of(4, "please help me with my card"))
+    with pytest.raises(BusyError, match=r'other "file pairs.jsonl"'):
+        probe_augmentation(task(), tmp_path / "out", both)
+
+
 def test_rows_operators_and_seeds_may_be_added(task, tmp_path):
     probe_augmentation(task(), tmp_path / "out", SMALL)
     heard = Listening()
@@ -278,6 +307,8 @@ def test_steps_are_the_tasks_epochs_over_rows_and_variants(task, tmp_path):
         ({"entities": ["persn"]}, 'unknown entity "persn"; did you mean "person"'),
         ({"operators": ["typo", "typo"]}, 'operator "typo" is named twice'),
         ({"rows": [0]}, '"0" seed rows'),
+        ({"operators": []}, "neither an operator nor a file"),
+        ({"add": ["a/rows.jsonl", "b/rows.jsonl"]}, 'file "rows.jsonl" is named twice'),
         ({"row": [5]}, 'unknown key "row"; did you mean "rows"'),
     ],
 )

@@ -1,6 +1,7 @@
 """A search: refused, stopped, killed, resumed; and a task file that trains to its numbers."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from pretune.core.files import folder_lock
 from pretune.core.origin import RowKind, made
 from pretune.gating.evidence import Load, Measure
 from pretune.search.records import Fate, load_trials
+from pretune.spec.privacy import PrivacySpec
 from pretune.spec.search import parse_search
 from pretune.spec.task import load_task
 from pretune.training.history import Validation
@@ -68,6 +70,18 @@ def test_the_best_is_a_task_file_that_trains_to_the_same_numbers(task, tmp_path)
     assert not list((tmp_path / "out").rglob("checkpoint.safetensors"))
     kinds = [event.kind for event in heard.events]
     assert (kinds[0], kinds[-1]) == ("tune.start", "tune.end")
+
+
+def test_promises_of_privacy_add_up_over_the_trainings(task, tmp_path):
+    private = task.train.model_copy(update={"privacy": PrivacySpec(epsilon=20)})
+    found = pretune.tune(task.model_copy(update={"train": private}), tmp_path / "out", SMALL)
+    kept = [one.privacy for one in load_trials(tmp_path / "out")]
+    assert len(kept) == 3
+    epsilon = math.ceil(100 * sum(one.epsilon for one in kept)) / 100
+    (note,) = (one for one in found.notes() if "privacy" in one)
+    assert f"promises privacy: {found.best.privacy}; but it was chosen among 3 " in note
+    assert note.endswith(f"together promise epsilon {epsilon:g}, delta 3e-05")
+    assert note in (tmp_path / "out/report.md").read_text("utf-8")
 
 
 def test_a_finished_search_goes_on_with_a_larger_budget_and_trains_nothing_twice(task, tmp_path):

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from pretune.core.errors import DataError, SpecError
 from pretune.core.fakes import ByteRenderer
+from pretune.core.origin import KEY, RowKind, made, origin_of
 from pretune.core.records import Row
 from pretune.data.dataset import answer_room, option_ids, prepare, prompt_of, token_limit
 from pretune.data.rejected import FILE_NAME
@@ -111,6 +112,31 @@ def test_every_row_is_kept_or_dropped_with_its_reason(folder):
     assert "dropped: unknown label" in text
     assert "train: 1 of 13 rows dropped (too long)" in text
     assert "secret" not in text
+
+
+def test_what_was_made_from_a_held_out_row_is_not_trained_on(folder):
+    held, learned = rows(1, start=100)[0], rows(1)[0]
+    child = made({**held, "text": "tikcet 100"}, RowKind.AUGMENTED, "augment", "r", origin_of(held))
+    grandchild = made({**held, "text": "tiket 100"}, RowKind.AUGMENTED, "augment", "r",
+                      origin_of(child))  # fmt: skip
+    own = made({**learned, "text": "tikcet 0"}, RowKind.AUGMENTED, "a", "r", origin_of(learned))
+    alone = made({"text": "a rule's own", "label": "low"}, RowKind.SYNTHETIC, "rules", "r")
+    broken = {**learned, "text": "whence", KEY: {"kind": "dreamt"}}
+    write(folder / "train.jsonl", [*rows(20), child, grandchild, own, alone, broken])
+    write(folder / "validation.jsonl", [*rows(5, start=100), {**alone, "text": "another"}])
+    report = prepare(task(folder), RENDERER, folder / "out").report
+    dropped = [json.loads(line) for line in (folder / "out" / FILE_NAME).read_text().splitlines()]
+    assert [(one["row"], one["detail"]) for one in dropped] == [
+        ("train.jsonl:25", 'column "_origin" holds no origin'),
+        ("train.jsonl:21", "made from validation row validation.jsonl:1"),
+        ("train.jsonl:22", "made from validation row validation.jsonl:1"),
+    ]
+    assert report.to_dict()["splits"]["train"]["kinds"] == {
+        "seed": 20,
+        "synthetic": 1,
+        "augmented": 1,
+    }
+    assert "validation: 1 of 6 rows were not labelled by people" in " ".join(report.findings)
 
 
 def test_cut_contexts_are_counted(folder):

@@ -1,10 +1,12 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from pretune.core.errors import DataError, StorageError
+from pretune.core.promise import Promise
 from pretune.core.records import Prediction
 from pretune.evaluation.evaluate import measure
 from pretune.evaluation.goals import check_goals
@@ -121,6 +123,17 @@ def test_markdown_by_its_lines(labelled):
     assert "| plain | base plain | – | – | – | – |" in lines
     assert "| plain | prad plain | 412 k | 811 KiB | 1 min 33 s | 850 MiB |" in lines
     assert any(line.startswith("| plain | macro_f1 >= 0.2 | pass |") for line in lines)
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_a_promise_of_privacy_is_shown_where_there_is_one(labelled, render):
+    plain = report(labelled)
+    assert "privacy" not in render(plain)
+    base, tuned = plain.runs
+    promise = Promise(7.991, 1e-5, 0.1, 0.9, 0.1, 40, "a test")
+    private = replace(plain, runs=[base, replace(tuned, privacy=promise)])
+    said = "plain, prad plain: its training promises privacy: epsilon 8, delta 1e-05, for one "
+    assert render(private).count(said) == 1
 
 
 @pytest.mark.parametrize("render", [render_html, render_markdown])

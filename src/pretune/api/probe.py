@@ -1,4 +1,4 @@
-"""Does augmentation help a task? Trained with and without, measured on the same rows."""
+"""Do made rows help a task? Trained with and without, measured on the same rows."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,8 @@ def probe_augmentation(
     overwrite: bool = False,
     sinks: Sequence[EventSink] = (),
 ) -> Probed:
-    """Train ``task`` with the variants of each of ``spec.operators`` and without any, and compare.
+    """Train ``task`` with the variants of each of ``spec.operators``, with the rows of each file of
+    ``spec.add``, and without any, and compare.
 
     Both sides of a comparison see the same seed rows, initial weights and held-out rows, and take
     the same number of optimiser steps: with the same number of epochs the side with more rows would
@@ -73,8 +74,8 @@ def probe_augmentation(
     which would favour the side that is measured more often.
 
     All is kept in ``out``: rows with their lineage, answers, ``report.json`` and ``report.md``. The
-    same call goes on after a kill; finished runs are not trained again, and operators, rows and
-    seeds may be added. ``sinks`` are told ``probe.start``, then of each training and
+    same call goes on after a kill; finished runs are not trained again, and operators, files,
+    rows and seeds may be added. ``sinks`` are told ``probe.start``, then of each training and
     ``probe.run``.
 
     Raises:
@@ -94,27 +95,40 @@ def probe_augmentation(
             "a probe",
             identity,
             overwrite=("rows", "runs") if overwrite else None,
-            may_be_added=("rewriting",),
+            may_be_added=("rewriting", *_files(spec)),
         )
         rows = TrialRows(task, data, folder / "rows", spec, augment_rows)
-        seeds = tuple(range(spec.seed, spec.seed + spec.seeds))
-        varied = _varied(task, rows, spec, seeds)
         trials = Trials(task, workbench, rows, spec, folder / "runs", sinks)
-        wanted = (one for trial, stands in varied.items() for one in (_without(trial), stands))
-        done = trials.run(list(dict.fromkeys(wanted)))
-        effects = _effects(trials, varied, done)
-        report = folder / "report.md"
-        held = len(next(iter(done.values())).predictions)
-        probed = Probed(task.name, rows.split, held, seeds, effects, identity, report)
-        _write_reports(probed, folder)
+        probed = _probed(trials, identity, folder / "report.md")
+        _write_report(probed)
     return probed
 
 
-def _write_reports(probed: Probed, folder: Path) -> None:
-    """``report.json`` and ``report.md``."""
+def _probed(trials: Trials, identity: dict[str, Any], report: Path) -> Probed:
+    """Run what is not finished, and compare."""
+    task, rows, spec = trials.task, trials.rows, trials.spec
+    seeds = tuple(range(spec.seed, spec.seed + spec.seeds))
+    varied = _varied(task, rows, spec, seeds)
+    wanted = (one for trial, stands in varied.items() for one in (_without(trial), stands))
+    done = trials.run(list(dict.fromkeys(wanted)))
+    effects = tuple(
+        _effect(
+            {one: stands for one, stands in varied.items() if one.compared == compared},
+            done,
+            task.metrics,
+            trials.steps(compared[0]),
+        )
+        for compared in dict.fromkeys(one.compared for one in varied)
+    )
+    held = len(next(iter(done.values())).predictions)
+    return Probed(task.name, rows.split, held, seeds, effects, identity, report)
+
+
+def _write_report(probed: Probed) -> None:
+    """Write ``report.json`` and ``report.md``."""
     text = json.dumps(probed.to_dict(), ensure_ascii=False, indent=1)
-    write_atomic(folder / "report.json", text + "\n")
-    title = f"What augmentation does to {probed.task}"
+    write_atomic(probed.report.with_suffix(".json"), text + "\n")
+    title = f"What made rows do to {probed.task}"
     write_atomic(probed.report, effects_markdown(title, probed.notes(), probed.effects))
 
 
@@ -128,8 +142,13 @@ def _identity(task: TaskSpec, workbench: Workbench, rows: str, spec: ProbeSpec) 
         **(
             {"rewriting": of_json(spec.rewriting.model_dump(mode="json"))} if spec.rewriting else {}
         ),
+        **_files(spec),
         **spec.shared(),
     }
+
+
+def _files(spec: ProbeSpec) -> dict[str, str]:
+    return {f"file {name}": one[:SHORT] for name, one in file_digests(spec.add).items()}
 
 
 def _varied(
@@ -142,14 +161,14 @@ def _varied(
         Trial(count, seed, operators)
         for count in rows.sizes
         for seed in seeds
-        for operators in spec.operators
+        for operators in spec.changes
     ]
     found = {
         trial: trial if rows.variants(*trial) is not None else _without(trial) for trial in trials
     }
     if all(trial == _without(trial) for trial in found.values()):
         raise DataError(
-            f'"{", ".join(spec.operators)}" find nothing to change in the rows of task '
+            f'"{", ".join(spec.changes)}" find nothing to change in the rows of task '
             f'"{task.name}"; choose other operators with --with, or give names of your own with '
             "--names"
         )
@@ -158,21 +177,6 @@ def _varied(
 
 def _without(trial: Trial) -> Trial:
     return trial._replace(operators=WITHOUT)
-
-
-def _effects(
-    trials: Trials, varied: Mapping[Trial, Trial], done: Mapping[Trial, Outcome]
-) -> tuple[Effect, ...]:
-    """One for each number of rows and each choice of operators."""
-    return tuple(
-        _effect(
-            {one: stands for one, stands in varied.items() if one.compared == compared},
-            done,
-            trials.task.metrics,
-            trials.steps(compared[0]),
-        )
-        for compared in dict.fromkeys(one.compared for one in varied)
-    )
 
 
 def _effect(

@@ -19,6 +19,7 @@ from pretune.api.workbench import TrainedRun, Workbench, sample
 from pretune.core.digest import of_json
 from pretune.core.errors import AdapterError, DataError, TrainingError
 from pretune.core.events import Event
+from pretune.core.promise import Promise
 from pretune.core.protocols import EventSink
 from pretune.data.dataset import TaskData, prepare
 from pretune.evaluation.evaluate import save_evaluation
@@ -251,6 +252,7 @@ class Trainer:
             "parameters": result.adapter.parameters,
             "adapter_bytes": len(result.adapter.serialized),
             "peak_memory_bytes": result.peak_memory,
+            "privacy": Promise.of(result.adapter.notes),
         }
         if measured["value"] is None:
             measured |= {"fate": Fate.FAILED, "reason": f"{watch} was never a number"}

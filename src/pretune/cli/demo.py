@@ -11,6 +11,7 @@ from pretune.adapters.adapter import Adapter
 from pretune.api.served import Reply, serving
 from pretune.api.workbench import Answer, Question, TrainedRun, Workbench
 from pretune.core.files import write_atomic
+from pretune.core.promise import Promise
 from pretune.core.protocols import EventSink
 from pretune.core.scope import Scope
 from pretune.data.dataset import TaskData, prepare
@@ -174,5 +175,6 @@ def _summary(task: TunedTask, run: str) -> RunSummary:
         adapter_bytes=len(trained.adapter.serialized),
         train_seconds=trained.result.seconds,
         peak_memory_bytes=trained.result.peak_memory,
+        privacy=Promise.of(trained.adapter.notes),
         loss=read_loss(trained.folder.log),
     )

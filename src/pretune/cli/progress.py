@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.progress import (
     BarColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -28,6 +29,21 @@ def counting(title: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
         bar = progress.add_task(title, total=None)
         yield lambda count: progress.update(bar, advance=count)
+
+
+@contextmanager
+def passing(title: str) -> Iterator[Callable[[str, int], None]]:
+    """Yield what to call with the name of a pass over the rows and the number of rows just done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} rows"))
+    with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def tell(name: str, count: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(f"{title}: {name}", total=None)
+            progress.update(bars[name], advance=count)
+
+        yield tell
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A promise of differential privacy: what it says, and where an adapter states it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -28,10 +28,22 @@ class Promise:
         said = notes.get("privacy")
         return said and cls(**{one.name: said[one.name] for one in fields(cls)})
 
+    @staticmethod
+    def together(promises: Sequence["Promise"]) -> str:
+        """What several trainings on the same rows promise together: epsilons and deltas add up
+        (Dwork and Roth 2014, theorem 3.16)."""
+        epsilon, delta = (
+            sum(getattr(one, name) for one in promises) for name in ("epsilon", "delta")
+        )
+        return _said(epsilon, delta)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
 
     def __str__(self) -> str:
-        epsilon = math.ceil(self.epsilon * 100) / 100  # never less than it is
-        return f"epsilon {epsilon:g}, delta {self.delta:g}, for {self.unit}"
+        return f"{_said(self.epsilon, self.delta)}, for {self.unit}"
+
+
+def _said(epsilon: float, delta: float) -> str:
+    return f"epsilon {math.ceil(epsilon * 100) / 100:g}, delta {delta:g}"  # never less than it is

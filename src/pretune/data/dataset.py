@@ -1,5 +1,6 @@
 """From a task to its tokenised rows: read, render, screen, tokenise, report."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,7 @@ from pretune.core.errors import DataError, SpecError
 from pretune.core.protocols import Renderer
 from pretune.core.records import Example, Row, TokenExample
 from pretune.core.segments import Role, Turn
+from pretune.data.descent import Descent
 from pretune.data.rejected import FILE_NAME, Rejected, write_rejected
 from pretune.data.report import DataReport, SplitReport
 from pretune.data.screening import screen
@@ -49,7 +51,7 @@ def prepare(task: TaskSpec, renderer: Renderer, out: Path | None = None) -> Task
         DataError: a file that cannot be read, or a split of which no row is left.
         SpecError: labels that the base cannot tell apart.
     """
-    pools = _read(task, Template(task))
+    pools, descent = _read(task, Template(task))
     screened = screen(
         {split: pool.examples for split, pool in pools.items()},
         closed_answers=task.labels is not None,
@@ -78,6 +80,7 @@ def prepare(task: TaskSpec, renderer: Renderer, out: Path | None = None) -> Task
             truncated=truncated,
             repeated=screened[split].repeated,
             labels=task.labels,
+            kinds=Counter(descent.kind(split, example.row_id) for example in kept),
         )
     if out is not None:
         write_rejected(out / FILE_NAME, [row for rows in rejected.values() for row in rows])
@@ -171,14 +174,20 @@ def read_examples(
                 yield cut, row, template.example(row)
 
 
-def _read(task: TaskSpec, template: Template) -> dict[Split, _Pool]:
-    pools = {split: _Pool([], []) for split in Split}
-    for split, _, example in read_examples(task, template):
+def _read(task: TaskSpec, template: Template) -> tuple[dict[Split, _Pool], Descent]:
+    pools, descent = {split: _Pool([], []) for split in Split}, Descent()
+    for split, row, example in read_examples(task, template):
+        refused = example if row is None else descent.add(split, row)
         if isinstance(example, Rejected):
             pools[split].rejected.append(example)
+        elif isinstance(refused, Rejected):
+            pools[split].rejected.append(refused)
         else:
             pools[split].examples.append(example)
-    return pools
+    for split, pool in pools.items():
+        pool.examples, leaks = descent.parted(split, pool.examples)
+        pool.rejected += leaks
+    return pools, descent
 
 
 def _check_not_empty(

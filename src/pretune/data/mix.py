@@ -87,56 +87,77 @@ def mix_rows(
 
     Held-out rows are seed rows: of the files ``validation`` and ``test`` where given, else cut from
     the seed rows of ``sources`` by content. No training row is a held-out row or descends from one.
-    Rows keep the order of the files. Two passes; 18 bytes a row stay in memory between them.
+    Rows keep the order of the files. Two passes; one byte a row stays in memory between them.
 
     Raises:
         DataError: a file that cannot be read, or no training row is left.
         BusyError: see :func:`pretune.data.workshop.draft.write_rows`.
     """
-    given = [(sources, None), (validation, Fate.VALIDATION), (test, Fate.TEST)]
-    inputs = file_digests([path for paths, _ in given for path in paths])
-
-    def rows(unread: Unread) -> Iterator[tuple[Tracked, Fate | None]]:
-        for paths, fate in given:
-            for row in read_tracked(paths, unread):
-                if progress is not None:
-                    progress(1)
-                yield row, fate
-
-    shares = {
-        Split.VALIDATION: 0.0 if validation else spec.validation_share,
-        Split.TEST: 0.0 if test else spec.test_share,
-    }
-    census, unread = _Census(), Unread()
-    for row, fate in rows(unread):
-        census.add(row, _first_fate(row, fate, shares, spec.asks))
-    fates = _decide(census, spec)
+    given = _Given(((sources, None), (validation, Fate.VALIDATION), (test, Fate.TEST)), progress)
+    inputs = file_digests([path for paths, _ in given.files for path in paths])
+    fates, unread = _look(given, spec)
     if not (fates == Fate.TRAIN).any():
         raise DataError(f"no training row is left: {_told(fates, unread)}")
-    files = {name: out / f"{name}.jsonl" for fate, name in _FILES.items() if (fates == fate).any()}
     settings = {
         **spec.model_dump(mode="json"),
         "validation": [path.name for path in validation],
         "test": [path.name for path in test],
     }
+    step = Step("mix", out.name, settings, inputs)
+    files = {name: out / f"{name}.jsonl" for fate, name in _FILES.items() if (fates == fate).any()}
+    return write_rows(
+        step, files, lambda draft: _write(draft, given, fates, unread), overwrite=overwrite
+    )
 
-    def work(draft: Draft) -> None:
-        for number, (row, _) in enumerate(rows(Unread())):
-            if number < draft.units:
-                continue
-            fate = Fate(fates[number])
-            if fate in _FILES:
-                draft.write(_FILES[fate], row.row.fields)
-                draft.count(f"{_FILES[fate]}, {row.origin.kind}")
-            else:
-                draft.count(fate.said)
-            draft.end_unit()
-        if draft.units == len(fates):
-            for reason, count in unread.counts.items():
-                draft.count(f"not read: {reason}", count)
-            draft.end_unit()
 
-    return write_rows(Step("mix", out.name, settings, inputs), files, work, overwrite=overwrite)
+@dataclass(frozen=True)
+class _Given:
+    """Files, and the split that their rows were put into, if any."""
+
+    files: tuple[tuple[Sequence[Path], Fate | None], ...]
+    progress: Callable[[int], None] | None
+
+    def rows(self, unread: Unread) -> Iterator[tuple[Tracked, Fate | None]]:
+        """Every row in order with that split."""
+        for paths, fate in self.files:
+            for row in read_tracked(paths, unread):
+                if self.progress is not None:
+                    self.progress(1)
+                yield row, fate
+
+    def shares(self, spec: MixSpec) -> dict[Split, float]:
+        """What is cut from the rest for the splits that no file was given for."""
+        has = {fate for paths, fate in self.files if paths}
+        return {
+            Split.VALIDATION: 0.0 if Fate.VALIDATION in has else spec.validation_share,
+            Split.TEST: 0.0 if Fate.TEST in has else spec.test_share,
+        }
+
+
+def _look(given: _Given, spec: MixSpec) -> tuple[NDArray[np.uint8], Unread]:
+    """The first pass: the fate of every row, and what could not be read."""
+    census, unread, shares = _Census(), Unread(), given.shares(spec)
+    for row, fate in given.rows(unread):
+        census.add(row, _first_fate(row, fate, shares, spec.asks))
+    return _decide(census, spec), unread
+
+
+def _write(draft: Draft, given: _Given, fates: NDArray[np.uint8], unread: Unread) -> None:
+    """The second pass: each row where its fate has it."""
+    for number, (row, _) in enumerate(given.rows(Unread())):
+        if number < draft.units:
+            continue
+        fate = Fate(fates[number])
+        if fate in _FILES:
+            draft.write(_FILES[fate], row.row.fields)
+            draft.count(f"{_FILES[fate]}, {row.origin.kind}")
+        else:
+            draft.count(fate.said)
+        draft.end_unit()
+    if draft.units == len(fates):
+        for reason, count in unread.counts.items():
+            draft.count(f"not read: {reason}", count)
+        draft.end_unit()
 
 
 def _first_fate(

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pretune.core.origin import RowKind
 from pretune.core.records import TokenExample, total_tokens
 from pretune.data.rejected import Reason, Rejected
 from pretune.data.splits import Split
@@ -36,13 +37,15 @@ class Lengths(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class SplitReport:
     """What became of one split's rows. ``dropped`` counts by reason; ``repeated`` counts kept rows
-    that ask what an earlier one asks; ``labels`` counts kept rows by label."""
+    that ask what an earlier one asks; ``labels`` counts kept rows by label, ``kinds`` by who made
+    them."""
 
     kept: int
     dropped: Mapping[str, int]
     truncated: int
     repeated: int
     labels: Mapping[str, int]
+    kinds: Mapping[RowKind, int]
     prompt_tokens: Lengths
     target_tokens: Lengths
     target_total: int
@@ -61,6 +64,7 @@ class SplitReport:
         truncated: int,
         repeated: int,
         labels: Mapping[str, str] | None,
+        kinds: Mapping[RowKind, int],
     ) -> "SplitReport":
         """The report on kept ``examples`` and ``rejected`` rows."""
         reasons = Counter(row.reason for row in rejected)
@@ -73,6 +77,7 @@ class SplitReport:
             truncated=truncated,
             repeated=repeated,
             labels={label: found[label] for label in labels or ()},
+            kinds={kind: kinds.get(kind, 0) for kind in RowKind},
             prompt_tokens=Lengths.of(prompts),
             target_tokens=Lengths.of(targets),
             target_total=sum(targets),
@@ -96,6 +101,11 @@ class DataReport:
                 found.append(f"{split}: {count} of {report.read} rows dropped ({reason})")
             if report.truncated:
                 found.append(f"{split}: the context of {report.truncated} rows was cut to fit")
+            if split is not Split.TRAIN and (not_seed := report.kept - report.kinds[RowKind.SEED]):
+                found.append(
+                    f"{split}: {not_seed} of {report.kept} rows were not labelled by people: "
+                    "numbers on them say how well rules, a teacher or variants are met"
+                )
             if report.repeated:
                 found.append(f"{split}: {report.repeated} rows ask what an earlier row asks")
         train = self.splits[Split.TRAIN].labels
@@ -148,6 +158,9 @@ def _lines(reports: Sequence[SplitReport]) -> list[tuple[str, list[str]]]:
         dropped = [r.dropped.get(reason.value, 0) for r in reports]
         if any(dropped):
             lines.append(counts(f"  dropped: {reason.value}", dropped))
+    for kind in (RowKind.SYNTHETIC, RowKind.AUGMENTED):
+        if any(made := [r.kinds[kind] for r in reports]):
+            lines.append(counts(f"  of them {kind}", made))
     lines.append(counts("context cut", [r.truncated for r in reports]))
     lines.append(counts("repeated, kept", [r.repeated for r in reports]))
     lines.append(lengths("prompt length", [r.prompt_tokens for r in reports]))

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from pretune.core.errors import StorageError
 from pretune.core.files import write_atomic
+from pretune.core.promise import Promise
 from pretune.search.point import Point
 from pretune.spec.model import Strict
 
@@ -36,7 +37,8 @@ class Trial(Strict):
     """One configuration and what came of it. ``marks`` are its measurements, ``value`` the best of
     them; ``broken`` are goals that it does not meet, as measured; ``served`` is what came of those
     on serving, ``None`` if it was not served; ``reason`` says why it was refused, stopped or
-    failed. ``knobs`` are what was chosen, ``spec`` is the task's digest."""
+    failed. ``knobs`` are what was chosen, ``spec`` is the task's digest, ``privacy`` what the
+    training promises of any one row."""
 
     number: int
     fate: Fate
@@ -55,6 +57,7 @@ class Trial(Strict):
     parameters: int = 0
     adapter_bytes: int = 0
     peak_memory_bytes: int = 0
+    privacy: Promise | None = Field(None, exclude_if=lambda one: one is None)
 
     @classmethod
     def of(cls, number: int, point: Point, why: str, spec: str) -> "Trial":

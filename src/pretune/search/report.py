@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from pretune.core.promise import Promise
 from pretune.evaluation.compare import Difference, Verdict
 from pretune.evaluation.intervals import Interval
 from pretune.evaluation.report.scales import Scale, duration, round_range, size
@@ -91,7 +92,17 @@ class Outcome:
             )
         for one in self.trials:
             found += [f"trial {one.number}, served: {line}" for line in one.served or ()]
-        return found + [f"not begun with {one}" for one in self.passed]
+        return found + self._private() + [f"not begun with {one}" for one in self.passed]
+
+    def _private(self) -> list[str]:
+        """What the best training promises of any one row, and what all of them do together."""
+        if not self.best.privacy:
+            return []
+        kept = [one.privacy for one in self.trials if one.privacy]
+        return [
+            f"the best promises privacy: {self.best.privacy}; but it was chosen among {len(kept)} "
+            f"trainings on the same rows, which together promise {Promise.together(kept)}"
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

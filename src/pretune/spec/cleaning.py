@@ -20,7 +20,7 @@ class Flag(StrEnum):
     NOISE = "noise"
     LENGTH = "length"
     UNLIKE = "unlike"
-    SCRIPT = "script"
+    LANGUAGE = "language"
     BOILERPLATE = "boilerplate"
 
     @property
@@ -34,7 +34,7 @@ class Flag(StrEnum):
             Flag.NOISE: "a model that never saw the row finds another label likelier",
             Flag.LENGTH: "far longer or shorter than the others",
             Flag.UNLIKE: "shares few words with the rows of its label",
-            Flag.SCRIPT: "written in a script that few rows use",
+            Flag.LANGUAGE: "in a language that few rows are in",
             Flag.BOILERPLATE: "holds a sentence that stands in many rows",
         }[self]
 

@@ -74,7 +74,8 @@ class Expression:
             found: Operand = self._value(self.__dict__["_tree"], named)
         except (TypeError, ArithmeticError) as error:
             shown = ", ".join(f"{name} = {named(name)}" for name in sorted(self.names))
-            raise SpecError(f'"{self.text}" has no value for {shown}') from error
+            where = f" for {shown}" if shown else ""
+            raise SpecError(f'"{self.text}" has no value{where}') from error
         return found
 
     def _check(self, node: ast.expr) -> None:

@@ -1,6 +1,6 @@
-"""How augmentation is probed: which operators, on how many seed rows, how often."""
+"""How made rows are probed: which operators and files, on how many seed rows, how often."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,13 +25,17 @@ ALL_AT_ONCE = "+".join(RULE_NAMES)
 
 
 class ProbeSpec(Strict):
-    """Which operators are compared with no operator, and on what."""
+    """Which operators and files are compared with seed rows alone, and on how many of those."""
 
     operators: tuple[str, ...] = Field(
         (*RULE_NAMES, ALL_AT_ONCE),
-        min_length=1,
         description="each is compared by itself, several at once as entity+typo; default: entity, "
-        "synonym, typo and colloquial, each alone, and all four at once",
+        "synonym, typo and colloquial, each alone, and all four at once; none beside files",
+    )
+    add: tuple[Path, ...] = Field(
+        (),
+        description="files of rows, as distilling, rules, augmenting and mixing write them; each "
+        "is added by itself to the seed rows",
     )
     rows: tuple[int, ...] | None = Field(
         None,
@@ -66,16 +70,38 @@ class ProbeSpec(Strict):
         None, description="who is asked by back_translation and paraphrase, and how"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _files_alone(cls, value: Any) -> Any:
+        """Files take the place of the usual operators."""
+        return {"operators": (), **value} if isinstance(value, dict) and value.get("add") else value
+
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
         check_names(self.operators, self.entities)
         check_asked(self.operators, self.rewriting)
-        for name, given in (("operator", self.operators), ("number of rows", self.rows or ())):
+        if not self.changes:
+            raise ValueError("neither an operator nor a file of rows is named; name one to probe")
+        named: dict[str, Sequence[str | int]] = {
+            "operator": self.operators,
+            "file": [path.name for path in self.add],
+            "number of rows": self.rows or (),
+        }
+        for name, given in named.items():
             if twice := [one for one in given if given.count(one) > 1]:
                 raise ValueError(f'{name} "{twice[0]}" is named twice; name it once')
         if few := [count for count in self.rows or () if count < 1]:
             raise ValueError(f'"{few[0]}" seed rows are none to train on; name 1 or more')
         return self
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What is compared with seed rows alone: operators, and files by their names."""
+        return (*self.operators, *(path.name for path in self.add))
+
+    def file(self, change: str) -> Path | None:
+        """The file of that name; ``None`` for operators."""
+        return next((path for path in self.add if path.name == change), None)
 
     def augment(self, operators: str, seed: int) -> AugmentSpec:
         """How ``operators`` vary rows in the repeat of ``seed``."""
@@ -89,8 +115,9 @@ class ProbeSpec(Strict):
         )
 
     def shared(self) -> dict[str, Any]:
-        """What all runs of a folder have in common; operators, rows and seeds may be added."""
-        varying = {"operators", "rows", "seeds", "seed", "names", "rewriting"}
+        """What all runs of a folder have in common; operators, files, rows and seeds may be
+        added."""
+        varying = {"operators", "add", "rows", "seeds", "seed", "names", "rewriting"}
         return self.model_dump(mode="json", exclude=varying)
 
 

@@ -394,7 +394,8 @@ def test_kill_9_pays_nothing_twice(tmp_path):
         done = augment_rows(task, tmp_path / "varied.jsonl", spec(server.url))
         lost = done.bill.calls["under way when the process died"]
         assert 1 <= lost <= 3
-        assert asked + len(server.bodies) == 40 + lost
+        # A call is noted before it is sent, so one that was may not have arrived.
+        assert 40 <= asked + len(server.bodies) <= 40 + lost
     assert outputs(tmp_path) == outputs(tmp_path, "whole")
 
 

@@ -1,12 +1,16 @@
 """What is planted is found, with its reason; what is removed is kept with it; nothing else goes."""
 
 import json
+import os
+import signal
+from collections import Counter
 from random import Random
 
 import numpy as np
 import pytest
 
 from pretune.core.errors import BusyError, DataError, SpecError, StorageError
+from pretune.core.files import folder_lock
 from pretune.data.clean.boilerplate import Repeated, sentences
 from pretune.data.clean.clean import clean_rows
 from pretune.data.clean.noise import doubts
@@ -146,7 +150,7 @@ def test_outliers_scripts_and_boilerplate(tmp_path):
     found, _, flagged = run(tmp_path, base)
     assert "length" in flagged["train.jsonl:201"]["flags"]
     assert "unlike" in flagged["train.jsonl:201"]["flags"]
-    assert "script" in flagged["train.jsonl:202"]["flags"]
+    assert "language" in flagged["train.jsonl:202"]["flags"]
     assert [n for n, one in flagged.items() if "boilerplate" in one["flags"]] == [
         f"train.jsonl:{n}" for n in range(1, 31)
     ]
@@ -181,15 +185,57 @@ def test_a_second_run_needs_to_be_asked_for_and_gives_the_same_bytes(tmp_path):
     task = task_of(tmp_path, rows(40))
     clean_rows(task, tmp_path / "out", CleanSpec())
     before = (tmp_path / "out" / "train.jsonl").read_bytes()
+    passes = []
     with pytest.raises(BusyError, match="--overwrite"):
-        clean_rows(task, tmp_path / "out", CleanSpec())
+        clean_rows(task, tmp_path / "out", CleanSpec(), progress=lambda *told: passes.append(told))
+    assert passes == []  # it is said before anything is looked at
     clean_rows(task, tmp_path / "out", CleanSpec(), overwrite=True)
     assert (tmp_path / "out" / "train.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("stage", ["looked at", "written"])
+def test_kill_9_leaves_nothing_behind_and_the_same_call_ends_with_the_same_bytes(tmp_path, stage):
+    task, out = task_of(tmp_path, rows(60)), tmp_path / "out"
+    clean_rows(task, tmp_path / "whole", CleanSpec())
+    child = os.fork()
+    if child == 0:
+        left = Counter({stage: 30})
+
+        def die(name, count):
+            left[name] -= count
+            if not left[stage]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        clean_rows(task, out, CleanSpec(), progress=die)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert (out / "cleaning.part" / "signatures").exists()
+    clean_rows(task, out, CleanSpec())
+    for name in ("train", "removed", "flagged"):
+        whole = (tmp_path / "whole" / f"{name}.jsonl").read_bytes()
+        assert (out / f"{name}.jsonl").read_bytes() == whole
+    assert {path.name for path in out.iterdir()} == {x.name for x in (tmp_path / "whole").iterdir()}
+
+
+def test_two_runs_on_one_folder(tmp_path):
+    task, out = task_of(tmp_path, rows(40)), tmp_path / "out"
+    with (
+        folder_lock(out / "cleaning.part", "cleaning"),
+        pytest.raises(BusyError, match="another process is cleaning"),
+    ):
+        clean_rows(task, out, CleanSpec())
+
+
+def test_every_pass_tells_how_far_it_is(tmp_path):
+    told = Counter()
+    task = task_of(tmp_path, rows(60))
+    clean_rows(task, tmp_path / "out", CleanSpec(), progress=lambda name, n: told.update({name: n}))
+    assert told == {"looked at": 62, "judged": 60, "written": 62}
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     task = task_of(tmp_path, rows(40))
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot lock"):
         clean_rows(task, tmp_path / "train.jsonl" / "out", CleanSpec())
 
 
@@ -210,6 +256,27 @@ def test_no_training_rows(tmp_path):
 )
 def test_scripts(text, script):
     assert script_of(text) == script
+
+
+FRENCH = [
+    f"Ma carte numéro {n} a été perdue hier soir dans le train entre Paris et Lyon"
+    for n in range(99)
+]
+
+
+@pytest.mark.parametrize(("most", "odd"), [("rows", "FRENCH"), ("FRENCH", "rows")])
+def test_rows_in_another_language_of_the_same_script(tmp_path, most, odd):
+    texts = {"rows": [row["text"] for row in rows(99)], "FRENCH": FRENCH}
+    base = [{"text": text, "label": "card"} for text in [*texts[most], *texts[odd][:1]]]
+    _, removed, flagged = run(tmp_path, base, near=1.0)
+    told = {row for row, one in {**removed, **flagged}.items() if "language" in one["flags"]}
+    assert told == {"train.jsonl:100"}
+
+
+def test_where_two_languages_are_usual_neither_is_told(tmp_path):
+    texts = [*(row["text"] for row in rows(90)), *FRENCH[:10]]
+    _, removed, flagged = run(tmp_path, [{"text": t, "label": "card"} for t in texts], near=1.0)
+    assert not any("language" in one["flags"] for one in (*removed.values(), *flagged.values()))
 
 
 def test_distance_from_the_median():

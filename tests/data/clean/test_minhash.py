@@ -1,11 +1,10 @@
 """Near-duplicates: the estimate is of the Jaccard similarity, and what is alike is found."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretune.data.clean.minhash import fold, near_pairs, shingles, signature, write_signatures
+from pretune.data.clean.minhash import Signatures, fold, near_pairs, shingles, signature
 
 WORDS = st.lists(
     st.sampled_from(["card", "fee", "bank", "pay", "now", "lost", "转账", "失败", "了", "申请"]),
@@ -43,7 +42,7 @@ def test_pairs_are_found_and_others_are_not(tmp_path):
     texts = [f"row {n}: {w} is what customer number {n * 7919} asks for" for n, w in
              enumerate(["card", "loan", "fee", "pin", "limit"] * 40)]  # fmt: skip
     near = [t.replace("what", "that") for t in texts[:50]]
-    signatures = write_signatures(iter([*texts, *near]), tmp_path / "s")
+    signatures = Signatures(tmp_path / "s", iter([*texts, *near]))
     exact = {
         (i, 200 + i)
         for i in range(50)
@@ -51,20 +50,19 @@ def test_pairs_are_found_and_others_are_not(tmp_path):
     } or {(i, 200 + i) for i in range(50)}
     found = {
         (min(a, b), max(a, b))
-        for ones, others, _ in near_pairs(signatures, 0.75)
+        for ones, others in near_pairs(signatures, 0.75)
         for a, b in zip(ones.tolist(), others.tolist(), strict=True)
     }
     assert exact <= found
 
 
 def test_many_equal_rows_cost_no_more_than_their_number(tmp_path):
-    signatures = write_signatures(["the same text again"] * 3000, tmp_path / "s")
-    pairs = sum(len(ones) for ones, _, _ in near_pairs(signatures, 0.8))
+    signatures = Signatures(tmp_path / "s", ["the same text again"] * 3000)
+    pairs = sum(len(ones) for ones, _ in near_pairs(signatures, 0.8))
     assert pairs <= 2 * 3000 * 32
 
 
 def test_no_rows(tmp_path):
-    signatures = write_signatures([], tmp_path / "s")
-    assert signatures.shape == (0, 128)
+    signatures = Signatures(tmp_path / "s", [])
+    assert (len(signatures), signatures[:5].shape) == (0, (0, 128))
     assert list(near_pairs(signatures, 0.8)) == []
-    assert signatures.dtype == np.uint32

@@ -47,6 +47,7 @@ def test_right_pairs_are_kept(text, question, answer):
         (ENGLISH, "What was Berlin, or Warsaw, in 1901?", "711,988", Fault.NAMES),
         (ENGLISH, "What share of Warsaw was Catholic?", "5.62%", Fault.NUMBERS),
         (ENGLISH, "What share of Warsaw was Catholic?", "华沙的一半", Fault.LANGUAGE),
+        (ENGLISH, "Combien d'habitants comptait Warsaw en 1901?", "711,988", Fault.LANGUAGE),
         (CHINESE, "What is the small tentacle?", "tentilla", None),
         (CHINESE, "《地方志》讲什么？", "华沙的宗教场所", Fault.NAMES),
         (CHINESE, "文中提到的水母是什么？", "球栉水母", Fault.REFERS),

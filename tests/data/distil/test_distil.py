@@ -344,7 +344,8 @@ def test_kill_9_pays_nothing_twice(folder, tmp_path, whole):
         done = run(folder, out, spec(server.url))
         lost = done.bill.calls["under way when the process died"]
         assert 1 <= lost <= 3
-        assert asked + len(server.bodies) == whole[1] + lost
+        # A call is noted before it is sent, so one that was may not have arrived.
+        assert whole[1] <= asked + len(server.bodies) <= whole[1] + lost
     assert outputs(out) == whole[0]
 
 

@@ -267,6 +267,21 @@ def test_a_folder_says_what_became_of_each_document(tmp_path):
     assert write_chunks(home, out, ChunkSpec(), LimitSpec()).rows == done.rows  # as it was
 
 
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    home = tmp_path / "in"
+    home.mkdir()
+    (tmp_path / "key.txt").write_text("secret")
+    (home / "good.txt").write_text("It is read.")
+    (home / "own.txt").symlink_to("good.txt")
+    (home / "notes.txt").symlink_to(tmp_path / "key.txt")
+    (home / "broken.txt").symlink_to("../nowhere.txt")
+    (home / "loop.txt").symlink_to("loop.txt")
+    (home / "above").symlink_to("..")
+    found, others = find_documents(home)
+    assert list(found) == ["good.txt", "own.txt"]
+    assert others == {"a link out of the folder": 3}
+
+
 def test_no_document_at_all(tmp_path):
     with pytest.raises(DataError, match=r"no folder .*nowhere"):
         find_documents(tmp_path / "nowhere")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pretune.cli.output import AsJson, show
-from pretune.cli.progress import counting
+from pretune.cli.progress import passing
 
 
 def clean(
@@ -28,6 +28,6 @@ def clean(
 
     spec = load_task(task)
     settings = parse_clean({"remove": remove, "near": near, "seed": seed})
-    with counting(f"clean {spec.name}") as progress:
+    with passing(f"clean {spec.name}") as progress:
         found = clean_rows(spec, out, settings, overwrite=overwrite, progress=progress)
     show(found.to_dict(), found.render(), as_json=as_json)

@@ -42,6 +42,7 @@ def distil(
 def _table(done: "Distilled") -> RenderableType:
     """What was made, what was not and why, and what it cost."""
     from pretune.cli.tables import bill_lines
+    from pretune.data.documents.step import REFUSED
 
     table = Table(show_header=False)
     table.add_column("what")
@@ -51,4 +52,9 @@ def _table(done: "Distilled") -> RenderableType:
             table.add_row(what, f"{number:,}")
     for what, much in bill_lines(done.bill):
         table.add_row(what, much)
-    return Group(table, Text(str(done.pairs.files["pairs"]), overflow="fold"))
+    lines = [str(done.pairs.files["pairs"])]
+    if done.pairs.rows["rejected"]:
+        lines.append(f"rejected, with reasons: {done.pairs.files['rejected']}")
+    if done.chunks.counts.get(REFUSED):
+        lines.append(f"what became of each document: {done.chunks.files['documents']}")
+    return Group(table, *(Text(line, overflow="fold") for line in lines))

@@ -1,4 +1,4 @@
-"""``pretune data probe``: what augmentation does to a task, trained with it and without."""
+"""``pretune data probe``: what made rows do to a task, trained with them and without."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +22,10 @@ Operators = Annotated[
         "once: entity+typo; none: the first four, each alone, and all at once.",
     ),
 ]
+Files = Annotated[
+    list[Path],
+    typer.Option(help="File of made rows, added to the seed rows; give it again for another."),
+]
 Rows = Annotated[
     list[int],
     typer.Option(help="Number of seed rows; none: 100, 500, 2000, as far as there are."),
@@ -36,6 +40,7 @@ def probe(
     task: Annotated[Path, typer.Argument(help="The task file.")],
     out: Annotated[Path, typer.Option(help="Folder for rows, runs and the report.")],
     operator: Operators = [],  # noqa: B006 # typer copies it
+    add: Files = [],  # noqa: B006
     rows: Rows = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Repeats with other seed rows and weights.")] = 1,
     steps: Steps = None,
@@ -50,7 +55,8 @@ def probe(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train with and without variants, the same steps, and compare on the same held-out rows."""
+    """Train with and without variants or made rows, the same steps, and compare on the same
+    held-out rows."""
     from pretune.api.probe import probe_augmentation
     from pretune.cli.progress import Probing
     from pretune.spec.probing import parse_probe
@@ -61,6 +67,7 @@ def probe(
     settings = parse_probe(
         {
             **({"operators": operator} if operator else {}),
+            "add": add,
             "rows": rows or None,
             "seeds": seeds,
             "seed": seed,
@@ -88,7 +95,7 @@ def _table(found: "Probed") -> RenderableType:
     from pretune.evaluation.effects import COLUMNS, Impact, effect_cells
 
     colours = {Impact.GAINS: "green", Impact.LOSES: "red"}
-    table = Table(title=f"What augmentation does to {found.task}", title_justify="left")
+    table = Table(title=f"What made rows do to {found.task}", title_justify="left")
     for name, right in COLUMNS.items():
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for effect in found.effects:

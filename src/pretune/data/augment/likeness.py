@@ -3,19 +3,14 @@
 from functools import cache
 
 from pretune.data.augment.refusal import Fault
-from pretune.data.terms import folded, scripts, terms
+from pretune.data.language import foreign
+from pretune.data.terms import folded
 from pretune.spec.rewriting import VariantCheckSpec
-
-_SPOKEN = 0.1
-"""Share of its letters that a text must have in the script of its variant."""
 
 _LONGER = 3.0
 """How much longer one may be than the other, and as many characters beside."""
 
 _SHORT = 20
-
-_WORDS = 5
-"""Words of a text from which it is told whether they are English."""
 
 
 def likeness(one: str, other: str) -> float:
@@ -41,31 +36,8 @@ def unlike(new: str, old: str, spec: VariantCheckSpec, pivot: str | None = None)
     return Fault.UNLIKE if like < spec.least else None
 
 
-def foreign(new: str, old: str) -> bool:
-    """Whether ``new`` is in another language than ``old``, by script, and where ``old`` is English
-    by its commonest words; other languages of one script look alike to it."""
-    used = next(iter(scripts(new)), None)
-    if used is not None and scripts(old).get(used, 0) < _SPOKEN:
-        return True
-    said, meant = _common_share(new), _common_share(old)
-    return len(terms(new)) >= _WORDS and said < meant / 4
-
-
-def _common_share(text: str) -> float:
-    """Share of the commonest English words among those of ``text``."""
-    words = terms(text)
-    return sum(word in _common_english() for word in words) / len(words) if words else 0.0
-
-
 @cache
 def _measure():  # type: ignore[no-untyped-def] # sacrebleu has no types
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF(beta=1)
-
-
-@cache
-def _common_english() -> frozenset[str]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return frozenset(ENGLISH_STOP_WORDS)

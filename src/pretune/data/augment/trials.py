@@ -72,7 +72,10 @@ class TrialRows:
         return self._written(name, {"rows": count, "seed": seed}, chosen)
 
     def variants(self, count: int, seed: int, operators: str) -> Path | None:
-        """The file of their variants by ``operators``; ``None`` if those find nothing to change."""
+        """The file of their variants by ``operators``, or of that name; ``None`` if operators find
+        nothing to change."""
+        if (added := self._spec.file(operators)) is not None:
+            return added
         seeds = self.seeds(count, seed)
         path = self._folder / f"{seeds.stem}.{operators}.jsonl"
         if _rows_in(path) is None:

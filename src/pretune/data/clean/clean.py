@@ -1,16 +1,18 @@
 """Cleaning: the training rows that stay, those taken out, those to look at, and the page."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from pretune.core.errors import DataError
-from pretune.core.files import storage_error, write_atomic
-from pretune.data.clean.examine import SPLITS, Asked, Examined, examine, rows_of
+from pretune.core.files import folder_lock, write_atomic
+from pretune.data.clean.examine import SPLITS, Asked, Examined, Progress, examine, rows_of
 from pretune.data.clean.report import Cleaned, Sample, render
 from pretune.data.splits import Split
-from pretune.data.workshop.draft import Draft, write_rows
+from pretune.data.workshop.draft import Draft, refuse_others, write_rows
 from pretune.data.workshop.step import Step
 from pretune.data.workshop.tracked import file_digests
 from pretune.spec.cleaning import CleanSpec, Flag
@@ -29,67 +31,95 @@ def clean_rows(
     spec: CleanSpec,
     *,
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Cleaned:
     """Examine ``task``'s rows and write into the folder ``out``: ``train.jsonl``, the training rows
     that stay, as they were; ``removed.jsonl`` and ``flagged.jsonl``, each with flags, row id, the
     row that is alike, and the row; and ``report.html``.
 
     Validation and test rows are compared with and never changed. Rows that a task cannot use (see
-    ``pretune check``) are counted and left out.
+    ``pretune check``) are counted and left out. A killed run looks at all rows again, and goes on
+    where it was in writing them.
 
     Raises:
         DataError: a file that cannot be read, or no training row.
         StorageError: the folder cannot be written.
-        BusyError: see :func:`pretune.data.workshop.draft.write_rows`.
+        BusyError: another process cleans into the folder; see also
+            :func:`pretune.data.workshop.draft.write_rows`.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error("write", out, error) from error
+    step = _step(task, spec)
+    files = {name: out / f"{name}.jsonl" for name in ("train", "removed", "flagged")}
+    with _scratch(out) as folder:
+        if not overwrite:
+            refuse_others(step, files)
+        found = examine(task, spec, folder, progress)
+        with contextlib.closing(found.notes):
+            result = _write(task, spec, step, files, found, overwrite, progress)
+    write_atomic(result.page, render(result))
+    return result
+
+
+@contextlib.contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A folder for what is needed while cleaning; what a killed process left there goes."""
+    folder = out / "cleaning.part"
+    with folder_lock(folder, "cleaning"):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _step(task: TaskSpec, spec: CleanSpec) -> Step:
     paths = [
         source
         for split in ("train", "validation", "test")
         for source in getattr(task.data, split) or ()
         if isinstance(source, Path)
     ]
-    found = examine(task, spec, out, progress)
+    settings = {**spec.model_dump(mode="json"), "task": task.digest()}
+    return Step("clean", task.name, settings, file_digests(list(dict.fromkeys(paths))))
+
+
+def _write(
+    task: TaskSpec,
+    spec: CleanSpec,
+    step: Step,
+    files: Mapping[str, Path],
+    found: Examined,
+    overwrite: bool,
+    progress: Progress | None,
+) -> Cleaned:
+    """Write the rows as ``found`` has them."""
     train = int((found.splits == SPLITS.index(Split.TRAIN)).sum())
     if not train:
         raise DataError(
             f'task "{task.name}" has no training row that can be used; see: pretune check'
         )
-    files = {name: out / f"{name}.jsonl" for name in ("train", "removed", "flagged")}
-    settings = {**spec.model_dump(mode="json"), "task": task.digest()}
-    step = Step("clean", task.name, settings, file_digests(list(dict.fromkeys(paths))))
-    ids = _ids_of_others(task, found)
 
     def work(draft: Draft) -> None:
         for asked in rows_of(task):
             if asked is None or asked.number < draft.units:
                 continue
-            _write(draft, asked, found, spec, ids)
+            _write_row(draft, asked, found, spec)
             draft.end_unit()
+            if progress is not None:
+                progress("written", 1)
 
-    written = write_rows(step, files, work, overwrite=overwrite)
-    result = Cleaned(
+    return Cleaned(
         task.name,
-        written,
+        write_rows(step, files, work, overwrite=overwrite),
         train,
         {flag: int(found.flagged(flag).sum()) for flag in Flag},
         spec.remove,
         found.unreadable,
         found.boilerplate,
-        _samples(task, found),
-        out / "report.html",
+        _samples(found),
+        files["train"].with_name("report.html"),
     )
-    write_atomic(result.page, render(result))
-    return result
 
 
-def _write(
-    draft: Draft, asked: Asked, found: Examined, spec: CleanSpec, ids: Mapping[int, str]
-) -> None:
+def _write_row(draft: Draft, asked: Asked, found: Examined, spec: CleanSpec) -> None:
     if asked.split is not Split.TRAIN:
         draft.count(f"{asked.split}: compared with")
         return
@@ -98,63 +128,51 @@ def _write(
     if not removed:
         draft.write("train", asked.row.fields)
     if flags:
-        doubt = float(found.doubt[asked.number])
+        like = int(found.other[asked.number])
         draft.write(
             "removed" if removed else "flagged",
             {
                 "flags": [flag.value for flag in flags],
                 "row": asked.row.id,
-                "like": ids.get(int(found.other[asked.number])),
-                "doubt": None if np.isnan(doubt) else round(doubt, 4),
+                "like": None if like < 0 else found.notes[like].row,
+                "doubt": _doubt(found, asked.number, digits=4),
                 "content": asked.row.fields,
             },
         )
     draft.count("taken out" if removed else "kept")
 
 
-def _ids_of_others(task: TaskSpec, found: Examined) -> dict[int, str]:
-    """Row ids of the rows that others are like."""
-    wanted = set(found.other[found.other >= 0].tolist())
-    if not wanted:
-        return {}
-    return {
-        asked.number: asked.row.id
-        for asked in rows_of(task)
-        if asked is not None and asked.number in wanted
-    }
-
-
-def _samples(task: TaskSpec, found: Examined) -> dict[Flag, tuple[Sample, ...]]:
+def _samples(found: Examined) -> dict[Flag, tuple[Sample, ...]]:
     """Some rows of each flag: the most doubted of the doubted, the first of the others."""
-    chosen: dict[Flag, list[int]] = {}
+    chosen: dict[Flag, tuple[Sample, ...]] = {}
     for flag in Flag:
         flagged = np.flatnonzero(found.flagged(flag))
         if flag is Flag.NOISE:
             flagged = flagged[np.argsort(-found.doubt[flagged], kind="stable")]
         if len(flagged):
-            chosen[flag] = flagged[:SAMPLES].tolist()
-    numbers = {number for rows in chosen.values() for number in rows}
-    numbers |= {int(found.other[number]) for number in numbers}
-    seen = {one.number: one for one in rows_of(task) if one is not None and one.number in numbers}
-    return {
-        flag: tuple(
-            _sample(seen[row], float(found.doubt[row]), seen.get(int(found.other[row])))
-            for row in rows
-        )
-        for flag, rows in chosen.items()
-    }
+            chosen[flag] = tuple(_sample(found, int(row)) for row in flagged[:SAMPLES])
+    return chosen
 
 
-def _sample(one: Asked, doubt: float, other: Asked | None) -> Sample:
+def _sample(found: Examined, number: int) -> Sample:
+    one, like = found.notes[number], int(found.other[number])
+    other = None if like < 0 else found.notes[like]
     return Sample(
-        one.row.id,
+        one.row,
         _short(one.text),
         _short(one.answer),
-        None if np.isnan(doubt) else doubt,
-        other and other.row.id,
+        _doubt(found, number),
+        other and other.row,
         other and _short(other.text),
         other and _short(other.answer),
     )
+
+
+def _doubt(found: Examined, number: int, digits: int | None = None) -> float | None:
+    doubt = float(found.doubt[number])
+    if np.isnan(doubt):
+        return None
+    return doubt if digits is None else round(doubt, digits)
 
 
 def _short(text: str) -> str:

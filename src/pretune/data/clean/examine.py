@@ -1,6 +1,5 @@
 """Every row of a task looked at: what is flagged, because of which other row."""
 
-import tempfile
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,10 +12,12 @@ from numpy.typing import NDArray
 from pretune.core.digest import of_bytes
 from pretune.core.records import Row
 from pretune.data.clean.boilerplate import Repeated, sentences
-from pretune.data.clean.minhash import fold, near_pairs, write_signatures
+from pretune.data.clean.minhash import Signatures, fold, near_pairs
 from pretune.data.clean.noise import doubts
+from pretune.data.clean.notes import Note, Notes
 from pretune.data.clean.outliers import FAR, SCRIPTS, far_off, likeness, script_of
 from pretune.data.dataset import read_examples
+from pretune.data.language import english
 from pretune.data.rejected import Rejected
 from pretune.data.splits import Split
 from pretune.data.template import Template
@@ -34,8 +35,20 @@ _FEWEST = 20
 """Rows below which nothing is said about what is usual among them."""
 
 _RARE = 0.02
+"""Share of the rows below which a script or a language is unusual among them."""
+
+_WORDS = 8
+"""Words from which a row is said to be English or not."""
+
+_ENGLISH = 30
+"""Percentage of common words beyond which a row is English among rows that are not."""
+
 _COMMON, _LEAST = 0.02, 5
 """A sentence is boilerplate in so large a share of the rows, and in so many."""
+
+
+Progress = Callable[[str, int], None]
+"""Told the name of a pass over the rows, and how many more rows it has done."""
 
 
 class Asked(NamedTuple):
@@ -47,11 +60,17 @@ class Asked(NamedTuple):
     text: str
     answer: str
 
+    @property
+    def note(self) -> Note:
+        """What is kept of it."""
+        return Note(self.row.id, self.text, self.answer)
+
 
 @dataclass
 class Examined:
-    """What was found about ``count`` rows: ``flags`` a bit for each of ``FLAGS``; ``other`` the
-    number of the row that is alike, -1 for none; ``doubt`` of the label, from -1 to 1."""
+    """What was found about each row: ``flags`` a bit for each of ``FLAGS``; ``other`` the number of
+    the row that is alike, -1 for none; ``doubt`` of the label, from -1 to 1; ``notes`` what it asks
+    and answers."""
 
     splits: NDArray[np.uint8]
     flags: NDArray[np.uint16]
@@ -59,6 +78,7 @@ class Examined:
     doubt: NDArray[np.float32]
     boilerplate: dict[str, int]
     unreadable: int
+    notes: Notes
 
     def flagged(self, flag: Flag) -> NDArray[np.bool_]:
         """The rows with ``flag``."""
@@ -82,6 +102,7 @@ class _Census:
     answers: "array[int]" = field(default_factory=lambda: array("Q"))
     lengths: "array[int]" = field(default_factory=lambda: array("I"))
     scripts: "array[int]" = field(default_factory=lambda: array("B"))
+    english: "array[int]" = field(default_factory=lambda: array("b"))
     repeated: Repeated = field(default_factory=Repeated)
 
     def add(self, asked: Asked) -> None:
@@ -90,6 +111,8 @@ class _Census:
         self.answers.append(_hash(asked.answer))
         self.lengths.append(len(asked.text))
         self.scripts.append(SCRIPTS.index(script_of(asked.text)))
+        share = english(asked.text, _WORDS)
+        self.english.append(-1 if share is None else round(100 * share))
         self.repeated.add(asked.text)
 
 
@@ -106,15 +129,11 @@ def rows_of(task: TaskSpec) -> Iterator[Asked | None]:
 
 
 def examine(
-    task: TaskSpec, spec: CleanSpec, work: Path, progress: Callable[[int], None] | None = None
+    task: TaskSpec, spec: CleanSpec, folder: Path, progress: Progress | None = None
 ) -> Examined:
-    """Look at every row of ``task``; files as large as half a kilobyte a row go to ``work`` for a
-    while.
-
-    Two passes over the rows, and one for every 20,000 training rows. Some 60 bytes a row stay in
-    memory.
-    """
-    census, unreadable = _Census(), 0
+    """Look at every row of ``task``. Its text, and half a kilobyte a row beside, goes to files of
+    ``folder``, which the result reads from; some 70 bytes a row stay in memory."""
+    census, notes, unreadable = _Census(), Notes(folder / "notes"), 0
 
     def texts() -> Iterator[str]:
         nonlocal unreadable
@@ -123,34 +142,34 @@ def examine(
                 unreadable += 1
                 continue
             census.add(asked)
+            notes.add(asked.note)
             yield asked.text
             if progress is not None:
-                progress(1)
+                progress("looked at", 1)
 
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        signatures = write_signatures(texts(), Path(folder) / "signatures")
-        count = len(signatures)
-        found = Examined(
-            np.frombuffer(census.splits, np.uint8) if count else np.zeros(0, np.uint8),
-            np.zeros(count, np.uint16),
-            np.full(count, -1, np.int64),
-            np.full(count, np.nan, np.float32),
-            census.repeated.common(_COMMON, _LEAST),
-            unreadable,
-        )
-        if count:
-            _alike(found, census, signatures, spec.near, closed=task.labels is not None)
-        del signatures  # the file behind it goes with the folder
+    signatures = Signatures(folder / "signatures", texts())
+    count = len(signatures)
+    found = Examined(
+        np.frombuffer(census.splits, np.uint8) if count else np.zeros(0, np.uint8),
+        np.zeros(count, np.uint16),
+        np.full(count, -1, np.int64),
+        np.full(count, np.nan, np.float32),
+        census.repeated.common(_COMMON, _LEAST),
+        unreadable,
+        notes,
+    )
+    if count:
+        _alike(found, census, signatures, spec.near, closed=task.labels is not None)
     if count >= _FEWEST:
         _unusual(found, census)
-        _judge(task, spec, found)
+        _judge(found, spec.seed, closed=task.labels is not None, progress=progress)
     return found
 
 
 def _alike(
     found: Examined,
     census: _Census,
-    signatures: NDArray[np.uint32],
+    signatures: Signatures,
     near: float,
     *,
     closed: bool,
@@ -165,7 +184,7 @@ def _alike(
     none = len(order)
     # By row, the rank of the first row like it: a held-out one, one of its answer, one of another.
     held, same, other = (np.full(len(order), none) for _ in range(3))
-    for ones, others, _ in near_pairs(signatures, near):
+    for ones, others in near_pairs(signatures, near):
         first = np.where(rank[ones] < rank[others], ones, others)
         second = ones + others - first
         keep = train[second]
@@ -181,7 +200,7 @@ def _alike(
             like = int(order[best[row]])
             if gone[like]:  # then the row that it is like stands for it, if it does
                 like = int(found.other[like])
-                if (signatures[row] == signatures[like]).mean() < near:
+                if signatures.alike(np.array([row]), np.array([like]))[0] < near:
                     continue
                 flag = flag if train[like] else Flag.LEAK
             if flag is Flag.NEAR_LABEL and exact[row] == exact[like]:
@@ -193,7 +212,7 @@ def _alike(
 
 
 def _unusual(found: Examined, census: _Census) -> None:
-    """Flag training rows of rare length or script."""
+    """Flag training rows of rare length or language."""
     train = np.flatnonzero(found.splits == SPLITS.index(Split.TRAIN))
     lengths = np.log1p(np.frombuffer(census.lengths, np.uint32).astype(float))
     scripts = np.frombuffer(census.scripts, np.uint8)
@@ -201,32 +220,45 @@ def _unusual(found: Examined, census: _Census) -> None:
         return
     found.add(Flag.LENGTH, train[np.abs(far_off(lengths[train])) > FAR])
     counts = np.bincount(scripts[train], minlength=len(SCRIPTS)) / len(train)
-    found.add(Flag.SCRIPT, train[counts[scripts[train]] < _RARE])
+    found.add(Flag.LANGUAGE, train[counts[scripts[train]] < _RARE])
+    found.add(Flag.LANGUAGE, train[other_language(np.frombuffer(census.english, np.int8)[train])])
 
 
-def _judge(task: TaskSpec, spec: CleanSpec, found: Examined) -> None:
-    """Flag training rows by their words: doubted labels, words unlike the label's, boilerplate."""
+def other_language(english: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Rows that few are like: much less or much more English than most. ``english`` is the
+    percentage of the commonest English words in each row, -1 where it cannot be told."""
+    told = english >= 0
+    usual = np.median(english[told]) if told.any() else 0.0
+    odd = told & ((english < usual / 4) | (english > max(4 * usual, _ENGLISH)))
+    return odd if odd.mean() < _RARE else np.zeros(len(odd), bool)
+
+
+def _judge(found: Examined, seed: int, *, closed: bool, progress: Progress | None) -> None:
+    """Flag training rows by their words, ``SHARD`` or fewer at a time."""
     gone = found.flagged(Flag.DUPLICATE) | found.flagged(Flag.LEAK)
     train = np.flatnonzero((found.splits == SPLITS.index(Split.TRAIN)) & ~gone)
     shards = max(1, -(-len(train) // SHARD))
     for shard in range(shards):
-        wanted = np.zeros(len(found.splits), bool)
-        wanted[train[shard::shards]] = True
-        rows = [one for one in rows_of(task) if one is not None and wanted[one.number]]
-        numbers = np.asarray([one.number for one in rows], np.intp)
-        texts = [one.text for one in rows]
-        common = found.boilerplate
-        holds = [any(sentence in common for sentence in sentences(text)) for text in texts]
-        found.add(Flag.BOILERPLATE, numbers[np.asarray(holds, bool)])
-        if len(rows) < _FEWEST:
-            continue
-        labels = [one.answer if task.labels is not None else "" for one in rows]
-        alike = likeness(texts, labels)
-        found.add(Flag.UNLIKE, numbers[far_off(alike) < -FAR])
-        if len(set(labels)) > 1:
-            judged = doubts(texts, labels, spec.seed)
-            found.doubt[numbers] = judged.margin
-            found.add(Flag.NOISE, numbers[judged.candidate])
+        numbers = train[shard::shards]
+        _judge_shard(found, numbers, seed, closed=closed)
+        if progress is not None:
+            progress("judged", len(numbers))
+
+
+def _judge_shard(found: Examined, numbers: NDArray[np.intp], seed: int, *, closed: bool) -> None:
+    """Flag boilerplate, words unlike the label's, and doubted labels among the rows ``numbers``."""
+    notes = [found.notes[number] for number in numbers]
+    texts = [note.text for note in notes]
+    holds = [any(said in found.boilerplate for said in sentences(text)) for text in texts]
+    found.add(Flag.BOILERPLATE, numbers[np.asarray(holds, bool)])
+    if len(notes) < _FEWEST:
+        return
+    labels = [note.answer if closed else "" for note in notes]
+    found.add(Flag.UNLIKE, numbers[far_off(likeness(texts, labels)) < -FAR])
+    if len(set(labels)) > 1:
+        judged = doubts(texts, labels, seed)
+        found.doubt[numbers] = judged.margin
+        found.add(Flag.NOISE, numbers[judged.candidate])
 
 
 def _hash(text: str) -> int:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 PERMUTATIONS = 128
@@ -43,7 +42,9 @@ def shingles(text: str) -> NDArray[np.uint64]:
     points = np.frombuffer(fold(text).encode("utf-32-le"), np.uint32).astype(np.uint64)
     if len(points) < _SHINGLE:
         points = np.concatenate([points, np.zeros(_SHINGLE - len(points), np.uint64)])
-    hashes = (sliding_window_view(points, _SHINGLE) * _POWERS).sum(axis=1, dtype=np.uint64)
+    hashes = np.zeros(len(points) - _SHINGLE + 1, np.uint64)
+    for place, power in enumerate(_POWERS):
+        hashes += points[place : place + len(hashes)] * power
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(0x9E3779B97F4A7C15)
     return np.unique(hashes ^ (hashes >> np.uint64(29)))
@@ -60,22 +61,40 @@ def signature(text: str) -> NDArray[np.uint32]:
     return (lowest >> np.uint64(32)).astype(np.uint32)
 
 
-def write_signatures(texts: Iterable[str], path: Path) -> NDArray[np.uint32]:
-    """Signatures of ``texts``, shape (texts, 128), in the file ``path``, read from as needed."""
-    count = 0
-    with path.open("wb") as file:
-        for text in texts:
-            file.write(signature(text).tobytes())
-            count += 1
-    if not count:
-        return np.zeros((0, PERMUTATIONS), np.uint32)
-    return np.memmap(path, np.uint32, "r", shape=(count, PERMUTATIONS))
+class Signatures:
+    """Signatures of many texts, in a file; none stays in memory."""
+
+    def __init__(self, path: Path, texts: Iterable[str]) -> None:
+        """Write those of ``texts`` to ``path``."""
+        self._path = path
+        self._count = 0
+        with path.open("wb") as file:
+            for text in texts:
+                file.write(signature(text).tobytes())
+                self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, rows: slice | NDArray[np.intp]) -> NDArray[np.uint32]:
+        """Those of ``rows``, shape (rows, 128)."""
+        if not self._count:
+            return np.zeros((0, PERMUTATIONS), np.uint32)
+        # Mapped anew each time: pages that were read would count as memory of the process.
+        shape = (self._count, PERMUTATIONS)
+        found = np.memmap(self._path, np.uint32, "r", shape=shape)[rows]
+        return np.array(found)
+
+    def alike(self, ones: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Estimated similarity of each pair of rows."""
+        similar: NDArray[np.float64] = (self[ones] == self[others]).mean(axis=1)
+        return similar
 
 
 def near_pairs(
-    signatures: NDArray[np.uint32], threshold: float
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
-    """Pairs of rows at least as similar as ``threshold``, and how similar, band by band.
+    signatures: Signatures, threshold: float
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Pairs of rows at least as similar as ``threshold``, band by band.
 
     A row is compared with the first and with the last row before it in its bucket, so a bucket of
     many costs no more than their number; the same pair may come from several bands.
@@ -89,29 +108,20 @@ def near_pairs(
         firsts = np.maximum.accumulate(np.where(np.r_[True, ~same], np.arange(len(order)), 0))
         later = np.flatnonzero(np.r_[False, same])
         for before in (firsts[later], later - 1):
-            yield from _alike(signatures, order[before], order[later], threshold)
+            for at in range(0, len(later), _CHUNK // 8):
+                part = slice(at, at + _CHUNK // 8)
+                ones, others = order[before[part]], order[later[part]]
+                keep = signatures.alike(ones, others) >= threshold
+                yield ones[keep], others[keep]
 
 
-def _band_keys(signatures: NDArray[np.uint32], start: int) -> NDArray[np.uint64]:
+def _band_keys(signatures: Signatures, start: int) -> NDArray[np.uint64]:
     keys = np.empty(len(signatures), np.uint64)
     for at in range(0, len(signatures), _CHUNK):
-        band = signatures[at : at + _CHUNK, start : start + _BAND].astype(np.uint64)
+        band = signatures[at : at + _CHUNK][:, start : start + _BAND].astype(np.uint64)
         key = np.zeros(len(band), np.uint64)
         for column in band.T:
             key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
             key ^= key >> np.uint64(29)
         keys[at : at + _CHUNK] = key
     return keys
-
-
-def _alike(
-    signatures: NDArray[np.uint32],
-    ones: NDArray[np.intp],
-    others: NDArray[np.intp],
-    threshold: float,
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
-    for at in range(0, len(ones), _CHUNK // 8):
-        a, b = ones[at : at + _CHUNK // 8], others[at : at + _CHUNK // 8]
-        similar = (signatures[a] == signatures[b]).mean(axis=1)
-        keep = similar >= threshold
-        yield a[keep], b[keep], similar[keep]

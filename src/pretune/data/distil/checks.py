@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 from pretune.data.distil.pairs import Fault, Judged, Pair
 from pretune.data.distil.prompts import Prompts
-from pretune.data.terms import names, numbers, scripts, squeezed, terms
+from pretune.data.language import foreign, other_script
+from pretune.data.terms import names, numbers, squeezed, terms
 from pretune.data.textindex import TextIndex
 from pretune.spec.distil import CheckSpec, QuestionType
 
 _LONGEST_QUESTION = 500
 _SHORTEST_SUPPORT = 4
 """Letters and digits of a quote; fewer are found anywhere."""
-
-_SPOKEN = 0.1
-"""Share of its letters that a text must have in the script of a question about it."""
 
 _STEP = re.compile(r"^\s*\(?\d{1,2}[.)、）](?!\d)\s*", re.MULTILINE)
 
@@ -64,12 +62,13 @@ def _grounded(
         return Fault.STATED, "", None
     if source.prompts.refers(pair.question):
         return Fault.REFERS, "", None
-    spoken, whole = scripts(source.whole), squeezed(source.whole)
+    whole = squeezed(source.whole)
+    shown = foreign(pair.question, source.whole)
     # A name that the text writes in another script may be an answer in that script.
-    own_words = answered and squeezed(pair.answer) not in whole
-    for said in (pair.question, pair.answer) if own_words else (pair.question,):
-        if (used := next(iter(scripts(said)), None)) and spoken.get(used, 0) < _SPOKEN:
-            return Fault.LANGUAGE, f"{used.title()} letters", None
+    if answered and squeezed(pair.answer) not in whole:
+        shown = shown or other_script(pair.answer, source.whole)
+    if shown:
+        return Fault.LANGUAGE, shown, None
     if not answered:
         return None, "", None
 

@@ -1,5 +1,6 @@
 """The first step of distilling: a folder of documents to a file of chunks."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -24,12 +25,16 @@ from pretune.data.workshop.step import Step, Written
 from pretune.spec.distil import ChunkSpec, LimitSpec
 
 CHUNKS, DOCUMENTS = "chunks.jsonl", "documents.jsonl"
+REFUSED = "documents refused"
+"""What they are counted under."""
+
 _SHOWN = 3
 
 
 def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
     """Documents under ``folder``, or that one file, by their path in it, in order; and how many
-    files of each other suffix there are. Hidden files and folders are left out.
+    files of each other suffix there are. Hidden files and folders are left out, and links that lead
+    out of the folder: whoever made it could have anything of this machine sent to the teacher.
 
     Raises:
         DataError: no such folder, or no document in it.
@@ -38,12 +43,16 @@ def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
         return {folder.name: folder}, Counter()
     if not folder.is_dir():
         raise DataError(f'no folder "{folder}";{near_files(folder)}')
-    found, others = {}, Counter[str]()
+    found, others, home = {}, Counter[str](), os.path.realpath(folder)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+        if any(part.startswith(".") for part in name.parts):
             continue
-        if format_of(path):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+            others["a link out of the folder"] += 1
+        elif not path.is_file():
+            continue
+        elif format_of(path):
             found[name.as_posix()] = path
         else:
             others[path.suffix.lower() or "no suffix"] += 1
@@ -141,7 +150,7 @@ def _write_document(
         "refused": reason,
     }
     draft.write("documents", line)
-    draft.count("documents read" if reason is None else "documents refused")
+    draft.count("documents read" if reason is None else REFUSED)
 
 
 def document_id(name: str) -> str:

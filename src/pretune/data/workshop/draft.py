@@ -149,7 +149,7 @@ def write_rows(
                 for path in (journal, *map(_part, files.values())):
                     path.unlink(missing_ok=True)
             else:
-                _refuse_others(journal, step, files)
+                refuse_others(step, files)
             draft = Draft(step, files)
             if not draft.complete:
                 _fill(draft, work)
@@ -172,7 +172,13 @@ def _fill(draft: Draft, work: Callable[[Draft], None]) -> None:
         draft.close()
 
 
-def _refuse_others(journal: Path, step: Step, files: Mapping[str, Path]) -> None:
+def refuse_others(step: Step, files: Mapping[str, Path]) -> None:
+    """See that ``files`` are not there, or were begun by ``step``.
+
+    Raises:
+        BusyError: a file exists, or what was begun there had other settings or inputs.
+    """
+    journal = _journal_of(files)
     if journal.exists():
         if json.loads(journal.read_text("utf-8"))["step"] != step.digest:
             raise BusyError(

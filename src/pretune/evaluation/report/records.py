@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pretune.core.errors import StorageError
+from pretune.core.promise import Promise
 from pretune.core.records import Prediction
 from pretune.evaluation.goals import GoalCheck
 from pretune.evaluation.intervals import Interval
@@ -16,7 +17,8 @@ from pretune.evaluation.tables import Confusion, LabelRow
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """One run of one task. ``run`` names its kind (base, lora_all, prad); the first of ``metrics``
-    is the task's main one. ``None`` and empty mean not applicable: an untuned base has no training.
+    is the task's main one; ``privacy`` is what its training promises of any one row. ``None`` and
+    empty mean not applicable: an untuned base has no training.
     """
 
     task: str
@@ -26,6 +28,7 @@ class RunSummary:
     adapter_bytes: int | None = None
     train_seconds: float | None = None
     peak_memory_bytes: int | None = None
+    privacy: Promise | None = None
     loss: tuple[tuple[int, float], ...] = ()
     """Training loss as (step, loss)."""
     labels: tuple[LabelRow, ...] = ()
