@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
+from pretune.core import pages
 from pretune.core.promise import Promise
 from pretune.evaluation.compare import Difference, Verdict
 from pretune.evaluation.intervals import Interval
@@ -180,14 +181,7 @@ def _ordered(trials: Sequence[Trial], outcome: Outcome) -> list[Trial]:
 
 @functools.cache
 def _environment(escape: bool) -> Environment:
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("pretune.search"), PackageLoader("pretune.core")]),
-        autoescape=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = pages.environment("pretune.search", escape=escape)
     environment.filters |= {"duration": duration, "size": size, "marks": _marks}
     environment.globals |= {
         "ordered": _ordered,

@@ -1,16 +1,15 @@
 """What cleaning found: counts for anybody, and a page with samples for the owner of the rows."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pretune.core.pages import environment
 from pretune.data.workshop.step import Written
 from pretune.spec.cleaning import Flag
 
@@ -70,15 +69,5 @@ class Cleaned:
 
 def render(cleaned: Cleaned) -> str:
     """One HTML page with counts and samples: all text escaped, no script, no other file."""
-    return _environment().get_template("clean.html.jinja").render(cleaned=cleaned)
-
-
-@functools.cache
-def _environment() -> Environment:
-    return Environment(
-        loader=ChoiceLoader([PackageLoader("pretune.data.clean"), PackageLoader("pretune.core")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    template = environment("pretune.data.clean", escape=True).get_template("clean.html.jinja")
+    return template.render(cleaned=cleaned)

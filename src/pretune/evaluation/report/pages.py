@@ -1,23 +1,17 @@
-"""What all pages share: where templates are found, and filters for people's numbers."""
+"""What all pages of figures share: filters for people's numbers."""
 
 import functools
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
+from pretune.core import pages
 from pretune.evaluation.report import scales
 
 
 @functools.cache
 def environment(package: str, *, escape: bool) -> Environment:
-    """Templates of ``package``, and those in ``core/templates``; ``escape`` for HTML."""
-    made = Environment(
-        loader=ChoiceLoader([PackageLoader(package), PackageLoader("pretune.core")]),
-        autoescape=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    """Templates of ``package`` with the filters of every report; ``escape`` for HTML."""
+    made = pages.environment(package, escape=escape)
     made.filters |= {
         "count": scales.count,
         "size": scales.size,
