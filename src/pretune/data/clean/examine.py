@@ -133,7 +133,7 @@ def examine(
     task: TaskSpec, spec: CleanSpec, folder: Path, progress: Progress | None = None
 ) -> Examined:
     """Look at every row of ``task``. Its text, and half a kilobyte a row beside, goes to files of
-    ``folder``, which the result reads from; some 70 bytes a row stay in memory."""
+    ``folder``, which the result reads from; some 170 bytes a row are in memory at most."""
     census, notes, unreadable = _Census(), Notes(folder / "notes"), 0
 
     def texts() -> Iterator[str]:
