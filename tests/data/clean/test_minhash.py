@@ -1,5 +1,8 @@
 """Near-duplicates: the estimate is of the Jaccard similarity, and what is alike is found."""
 
+from contextlib import ExitStack, closing
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,11 +41,27 @@ def test_texts_shorter_than_a_shingle(text):
     assert (signature(text) != signature("quite another text")).any()
 
 
-def test_pairs_are_found_and_others_are_not(tmp_path):
+@pytest.fixture
+def opened(tmp_path):
+    with ExitStack() as stack:
+        yield lambda texts: stack.enter_context(closing(Signatures(tmp_path / "s", texts)))
+
+
+def test_signatures_are_read_as_they_were_written(opened):
+    texts = [f"row {n} of some" for n in range(50)]
+    signatures = opened(texts)
+    whole = np.stack([signature(text) for text in texts])
+    assert (signatures[:100] == whole).all()
+    some = np.array([7, 3, 49, 3])
+    assert (signatures[some] == whole[some]).all()
+    assert signatures.alike(some, np.array([7, 4, 49, 3])).tolist()[::2] == [1.0, 1.0]
+
+
+def test_pairs_are_found_and_others_are_not(opened):
     texts = [f"row {n}: {w} is what customer number {n * 7919} asks for" for n, w in
              enumerate(["card", "loan", "fee", "pin", "limit"] * 40)]  # fmt: skip
     near = [t.replace("what", "that") for t in texts[:50]]
-    signatures = Signatures(tmp_path / "s", iter([*texts, *near]))
+    signatures = opened(iter([*texts, *near]))
     exact = {
         (i, 200 + i)
         for i in range(50)
@@ -56,13 +75,13 @@ def test_pairs_are_found_and_others_are_not(tmp_path):
     assert exact <= found
 
 
-def test_many_equal_rows_cost_no_more_than_their_number(tmp_path):
-    signatures = Signatures(tmp_path / "s", ["the same text again"] * 3000)
+def test_many_equal_rows_cost_no_more_than_their_number(opened):
+    signatures = opened(["the same text again"] * 3000)
     pairs = sum(len(ones) for ones, _ in near_pairs(signatures, 0.8))
     assert pairs <= 2 * 3000 * 32
 
 
-def test_no_rows(tmp_path):
-    signatures = Signatures(tmp_path / "s", [])
+def test_no_rows(opened):
+    signatures = opened([])
     assert (len(signatures), signatures[:5].shape) == (0, (0, 128))
     assert list(near_pairs(signatures, 0.8)) == []

@@ -1,5 +1,6 @@
 """Every row of a task looked at: what is flagged, because of which other row."""
 
+import contextlib
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def examine(
     task: TaskSpec, spec: CleanSpec, folder: Path, progress: Progress | None = None
 ) -> Examined:
     """Look at every row of ``task``. Its text, and half a kilobyte a row beside, goes to files of
-    ``folder``, which the result reads from; some 70 bytes a row stay in memory."""
+    ``folder``, which the result reads from; some 170 bytes a row are in memory at most."""
     census, notes, unreadable = _Census(), Notes(folder / "notes"), 0
 
     def texts() -> Iterator[str]:
@@ -147,19 +148,19 @@ def examine(
             if progress is not None:
                 progress("looked at", 1)
 
-    signatures = Signatures(folder / "signatures", texts())
-    count = len(signatures)
-    found = Examined(
-        np.frombuffer(census.splits, np.uint8) if count else np.zeros(0, np.uint8),
-        np.zeros(count, np.uint16),
-        np.full(count, -1, np.int64),
-        np.full(count, np.nan, np.float32),
-        census.repeated.common(_COMMON, _LEAST),
-        unreadable,
-        notes,
-    )
-    if count:
-        _alike(found, census, signatures, spec.near, closed=task.labels is not None)
+    with contextlib.closing(Signatures(folder / "signatures", texts())) as signatures:
+        count = len(signatures)
+        found = Examined(
+            np.frombuffer(census.splits, np.uint8) if count else np.zeros(0, np.uint8),
+            np.zeros(count, np.uint16),
+            np.full(count, -1, np.int64),
+            np.full(count, np.nan, np.float32),
+            census.repeated.common(_COMMON, _LEAST),
+            unreadable,
+            notes,
+        )
+        if count:
+            _alike(found, census, signatures, spec.near, closed=task.labels is not None)
     if count >= _FEWEST:
         _unusual(found, census)
         _judge(found, spec.seed, closed=task.labels is not None, progress=progress)

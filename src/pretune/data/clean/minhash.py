@@ -6,6 +6,7 @@ and hash shingle by shingle, where a million rows need flat arrays. The signatur
 what stays in memory is a handful of 8-byte arrays, one band at a time.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ _SHINGLE = 4
 """Characters of a shingle."""
 
 _CHUNK = 65_536
+_BYTES = 4 * PERMUTATIONS
 _SPACE = re.compile(r"\s+")
 _RANDOM = np.random.default_rng(20240607)
 _FACTORS = _RANDOM.integers(1, 2**63, PERMUTATIONS, dtype=np.uint64) | np.uint64(1)
@@ -66,24 +68,32 @@ class Signatures:
 
     def __init__(self, path: Path, texts: Iterable[str]) -> None:
         """Write those of ``texts`` to ``path``."""
-        self._path = path
         self._count = 0
         with path.open("wb") as file:
             for text in texts:
                 file.write(signature(text).tobytes())
                 self._count += 1
+        # Read and not mapped: pages of a mapping count as memory of the process.
+        self._file = path.open("rb", buffering=0)
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, rows: slice | NDArray[np.intp]) -> NDArray[np.uint32]:
         """Those of ``rows``, shape (rows, 128)."""
-        if not self._count:
-            return np.zeros((0, PERMUTATIONS), np.uint32)
-        # Mapped anew each time: pages that were read would count as memory of the process.
-        shape = (self._count, PERMUTATIONS)
-        found = np.memmap(self._path, np.uint32, "r", shape=shape)[rows]
-        return np.array(found)
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(self._count)
+            self._file.seek(start * _BYTES)
+            whole = np.fromfile(self._file, np.uint32, (stop - start) * PERMUTATIONS)
+            return whole.reshape(-1, PERMUTATIONS)
+        once, places = np.unique(rows, return_inverse=True)
+        handle = self._file.fileno()
+        read = b"".join(os.pread(handle, _BYTES, row * _BYTES) for row in once.tolist())
+        return np.frombuffer(read, np.uint32).reshape(-1, PERMUTATIONS)[places]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
     def alike(self, ones: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float64]:
         """Estimated similarity of each pair of rows."""
@@ -107,10 +117,11 @@ def near_pairs(
             continue
         firsts = np.maximum.accumulate(np.where(np.r_[True, ~same], np.arange(len(order)), 0))
         later = np.flatnonzero(np.r_[False, same])
-        for before in (firsts[later], later - 1):
-            for at in range(0, len(later), _CHUNK // 8):
+        third = later[firsts[later] < later - 1]  # the first before it is not the last
+        for before, row in ((firsts[later], later), (third - 1, third)):
+            for at in range(0, len(row), _CHUNK // 8):
                 part = slice(at, at + _CHUNK // 8)
-                ones, others = order[before[part]], order[later[part]]
+                ones, others = order[before[part]], order[row[part]]
                 keep = signatures.alike(ones, others) >= threshold
                 yield ones[keep], others[keep]
 
