@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from pretune.api.plans import IDLE, KEPT_FREE, PlanOptions, fastest_of, goal_plan, situation_of
+from pretune.bases.room import room_on
 from pretune.core.protocols import Renderer
 from pretune.data.dataset import TaskData, option_ids
 from pretune.data.slices import Slices
@@ -19,7 +20,6 @@ from pretune.spec.task import TaskSpec
 from pretune.training.estimate.calibrate import Calibration
 from pretune.training.estimate.estimate import Estimator
 from pretune.training.estimate.records import own_records, shipped_records
-from pretune.training.estimate.room import room_on
 from pretune.training.estimate.speed import speed_of
 
 

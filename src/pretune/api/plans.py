@@ -8,6 +8,7 @@ import torch
 
 from pretune.api.workbench import Progress, Workbench
 from pretune.bases import Base, load_renderer
+from pretune.bases.room import room_on
 from pretune.core.records import TokenExample, total_tokens
 from pretune.data.dataset import TaskData, option_ids, prepare
 from pretune.data.slices import Slices, slices_of
@@ -36,7 +37,6 @@ from pretune.training.estimate.records import (
     own_records,
     shipped_records,
 )
-from pretune.training.estimate.room import room_on
 from pretune.training.estimate.speed import Speed, speed_of
 from pretune.training.estimate.work import Work
 from pretune.training.plan import batch_size

@@ -6,7 +6,6 @@ for all layers. Every other family, and a step with edits elsewhere than at line
 the model's own code (``engine/paged.py``), with the same results.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,12 +18,13 @@ from torch import Tensor, nn
 from pretune.adapters.injection import Edit
 from pretune.bases import Base
 from pretune.bases.anatomy import Anatomy, Part, Site
+from pretune.bases.room import room_on
 from pretune.engine.packed import pack, packable, packed_linear
 from pretune.engine.paged import Paged, Score
 
 _FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
 _MOST_PACKED = 0.25
-"""Share of the free memory that packed weights may take."""
+"""Share of what memory can give that packed weights may take."""
 
 _PARTS = Part.QUERY, Part.KEY, Part.VALUE, Part.OUT, Part.GATE, Part.UP, Part.DOWN
 
@@ -148,7 +148,8 @@ class FusedBlocks:
         linears = [self._head]
         for block in self._blocks:
             linears += block.qkv, block.out, block.gate_up, block.down
-        if sum(linear.weight.nbytes for linear in linears) < _MOST_PACKED * free_memory():
+        room = room_on(self._head.weight.device) or 0
+        if sum(linear.weight.nbytes for linear in linears) < _MOST_PACKED * room:
             for linear in linears:
                 linear.pack()
 
@@ -220,14 +221,6 @@ def _block(block: Any, sites: Mapping[Part, Site], anatomy: Anatomy) -> _Block:
         activation=block.mlp.act_fn,
         down=_Linear.of(sites[Part.DOWN]),
     )
-
-
-def free_memory() -> int:
-    """Bytes of memory that nobody uses; 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 0
 
 
 def _stacked(parameters: Sequence[nn.Parameter]) -> Tensor:

@@ -1,4 +1,4 @@
-"""How much memory a training may take here."""
+"""How much memory there is to take here."""
 
 from pathlib import Path
 
