@@ -1,7 +1,7 @@
 """The engine: requests of any mix of tasks, methods and scopes in one continuous batch.
 
 Token ids in, token ids out. :meth:`Engine.step` plans, runs and samples once; whoever calls it
-again and again serves. Not thread-safe: one thread owns an engine.
+again and again serves. Not thread-safe, but for :meth:`Engine.expect`: one thread owns an engine.
 """
 
 from collections.abc import Callable, Sequence
@@ -118,6 +118,11 @@ class Engine:
         self._requests: dict[str, Running] = {}
         self._cancelled: list[Running] = []
         self._steps = 0
+
+    def expect(self, adapter: str) -> None:
+        """Begin to read an adapter for a request that is about to be submitted. The one method that
+        any thread may call: who waits for a step to end loses no time."""
+        self._slots.expect(adapter)
 
     def submit(self, request: Request, options: Sequence[Sequence[int]] | None = None) -> None:
         """Queue ``request``; with ``options`` (token ids each) these are scored after its prompt

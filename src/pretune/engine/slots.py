@@ -7,10 +7,12 @@ running batch never stalls for it. Once its prompts are written nobody holds its
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection, Mounted
 from pretune.core.errors import AdapterError, PretuneError
+from pretune.engine.ahead import Ahead
 from pretune.engine.transfer import BySite, moved
 
 Load = Callable[[str], Adapter]
@@ -26,7 +28,7 @@ _MOST_FAILED = 64
 
 
 class Slots:
-    """``size`` places. All methods are for the engine's own thread."""
+    """``size`` places. All methods but :meth:`expect` are for the engine's own thread."""
 
     def __init__(self, injection: Injection, load: Load, size: int) -> None:
         self.size = size
@@ -34,6 +36,7 @@ class Slots:
         self._load = load
         loaders = 1 if injection.base.device.type == "cpu" else _LOADERS
         self._loader = ThreadPoolExecutor(loaders, thread_name_prefix="pretune-adapters")
+        self._ahead = Ahead(lambda name: self._loader.submit(self._place, name, None), size)
         self._coming: dict[str, Future[Placed]] = {}
         self._failed: dict[str, BaseException] = {}
         self._adapters: dict[str, Adapter] = {}
@@ -61,6 +64,13 @@ class Slots:
             for value in parts.values()
         )
 
+    def expect(self, name: str) -> None:
+        """Begin to read an adapter that will be asked for; from any thread. No more are read ahead
+        than there are slots."""
+        if name not in self._holders and name not in self._coming:
+            with suppress(RuntimeError):  # the loader may just have been shut down
+                self._ahead.begin(name)
+
     def ready(self, name: str, adapter: Adapter | None = None) -> Adapter | None:
         """The adapter if it is in a slot; if not, see to it that it will be, as soon as a slot is
         free. ``adapter`` is given where it has been loaded before.
@@ -69,15 +79,18 @@ class Slots:
             PretuneError: it could not be loaded, or does not fit the base; asking again tries anew.
         """
         self._settle()
-        if name in self._holders:
-            self._holders.move_to_end(name)
-            return self._adapters[name]
         if name in self._failed:
             raise self._failed.pop(name)
-        if name not in self._coming and self._make_room():
+        if name not in self._holders and name not in self._coming and self._make_room():
             self.loads += 1
-            self._coming[name] = self._loader.submit(self._place, name, adapter)
-        return None
+            self._coming[name] = self._ahead.take(name) or self._loader.submit(
+                self._place, name, adapter
+            )
+            self._settle()  # what was read ahead may be there
+        if name not in self._holders:
+            return None
+        self._holders.move_to_end(name)
+        return self._adapters[name]
 
     def mounted(self, name: str) -> Mounted:
         """The slot of a resident adapter."""
@@ -99,6 +112,7 @@ class Slots:
     def close(self) -> None:
         """Empty every slot."""
         self._loader.shutdown(cancel_futures=True)
+        self._ahead.clear()
         self._coming.clear()
         for name in list(self._holders):
             self._evict(name)

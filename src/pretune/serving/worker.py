@@ -95,6 +95,8 @@ class Worker:
             )
         listener = _Listener()
         self._listeners[request.id] = listener
+        if request.adapter is not None:
+            self._engine.expect(request.adapter)
         self._order(lambda: self._submit(request, options))
         try:
             while True:

@@ -4,6 +4,7 @@ import math
 import os
 import random
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -148,6 +149,8 @@ def _drive(stand: Stand, engine: Engine, arrivals: Sequence[Arrival], seed: int)
     due: dict[str, float] = {}
     waited: list[float] = []
     began = time.perf_counter()
+    expecting = threading.Thread(target=_expect, args=(engine, arrivals, names, began))
+    expecting.start()
     while coming or engine.busy:
         now = time.perf_counter() - began
         while coming and coming[0][0].at <= now:
@@ -160,7 +163,18 @@ def _drive(stand: Stand, engine: Engine, arrivals: Sequence[Arrival], seed: int)
         for output in engine.step():
             if output.new and output.request_id in due:
                 waited.append(time.perf_counter() - began - due.pop(output.request_id))
+    expecting.join()
     return waited
+
+
+def _expect(
+    engine: Engine, arrivals: Sequence[Arrival], names: Sequence[str | None], began: float
+) -> None:
+    """Say what each arrival will ask for at its time, as a server's door does."""
+    for arrival, name in zip(arrivals, names, strict=True):
+        time.sleep(max(0.0, arrival.at - (time.perf_counter() - began)))
+        if name is not None:
+            engine.expect(name)
 
 
 def _p99(waited: Sequence[float]) -> float:
