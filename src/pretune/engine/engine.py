@@ -92,7 +92,7 @@ class Engine:
     A name must mean one adapter for good (a digest does): a request keeps the version it was
     admitted with, and versions change by changing the name that new requests carry.
 
-    On a CPU the process keeps the memory that its steps free (:mod:`pretune.engine.allocator`).
+    On a CPU the process keeps the memory that large steps free (:mod:`pretune.engine.allocator`).
     """
 
     def __init__(
@@ -103,7 +103,9 @@ class Engine:
         size: Size = Size(),  # noqa: B008  (immutable)
     ) -> None:
         if base.device.type == "cpu":
-            keep_freed_memory()
+            # Gate and up are one product (engine/fused.py).
+            widest = 2 * max(site.width_out for site in base.anatomy.linears)
+            keep_freed_memory(size.tokens * widest * base.model.dtype.itemsize)
         self.base = base
         self._end_ids = frozenset(end_ids)
         self._injection = Injection(base)

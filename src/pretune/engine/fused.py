@@ -19,7 +19,7 @@ from pretune.adapters.injection import Edit
 from pretune.bases import Base
 from pretune.bases.anatomy import Anatomy, Part, Site
 from pretune.bases.room import room_on
-from pretune.engine.packed import pack, packable, packed_linear
+from pretune.engine.packed import MOST_ROWS, pack, packable, packed_linear
 from pretune.engine.paged import Paged, Score
 
 _FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
@@ -53,7 +53,7 @@ class _Linear:
     packed: Tensor | None = None
 
     def __call__(self, x: Tensor, edits: Sequence[Edit] = ()) -> Tensor:
-        if self.packed is None:
+        if self.packed is None or len(x) > MOST_ROWS:
             y = F.linear(x, self.weight, self.bias)
         else:
             y = packed_linear(x, self.packed, self.bias)
