@@ -178,9 +178,11 @@ class Scheduler:
         name = sequence.request.adapter
         adapter = None
         if name is not None:
+            loads = self._slots.loads
             adapter = self._slots.ready(name, sequence.adapter)
-            if adapter is None:
+            if adapter is None or self._slots.loads > loads:
                 sequence.fetched = True
+            if adapter is None:
                 return False
         if not sequence.opened:
             sequence.open(adapter)
