@@ -29,7 +29,7 @@ def pack(weight: Tensor) -> Tensor:
 def packed_linear(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
     """``F.linear`` of ``x (N, in)`` with a weight that :func:`pack` has copied.
 
-    For every number of rows oneDNN makes and keeps a program of its own, up to a megabyte each;
+    For every number of rows oneDNN makes and keeps a program of its own, about a megabyte each;
     so rows are filled up to one of eleven numbers.
     """
     rows = len(x)

@@ -149,7 +149,7 @@ def _drive(stand: Stand, engine: Engine, arrivals: Sequence[Arrival], seed: int)
     due: dict[str, float] = {}
     waited: list[float] = []
     began = time.perf_counter()
-    expecting = threading.Thread(target=_expect, args=(engine, arrivals, names, began))
+    expecting = threading.Thread(target=_expect, args=(engine, arrivals, names, began), daemon=True)
     expecting.start()
     while coming or engine.busy:
         now = time.perf_counter() - began
