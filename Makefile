@@ -16,7 +16,7 @@ demo: $(READY) ## Tune six finance tasks on the embedded base, measure, answer i
 	$(BIN)/pretune demo
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY) ## Style and types
 	$(BIN)/ruff check .

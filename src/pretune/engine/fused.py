@@ -19,7 +19,7 @@ from pretune.adapters.injection import Edit
 from pretune.bases import Base
 from pretune.bases.anatomy import Anatomy, Part, Site
 from pretune.bases.room import room_on
-from pretune.engine.packed import MOST_ROWS, pack, packable, packed_linear
+from pretune.engine.packed import Packed, packable, packed_bytes
 from pretune.engine.paged import Paged, Score
 
 _FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
@@ -50,13 +50,13 @@ class _Linear:
     weight: Tensor
     bias: Tensor | None
     parts: tuple[tuple[Site, slice], ...] = ()
-    packed: Tensor | None = None
+    packed: Packed | None = None
 
     def __call__(self, x: Tensor, edits: Sequence[Edit] = ()) -> Tensor:
-        if self.packed is None or len(x) > MOST_ROWS:
-            y = F.linear(x, self.weight, self.bias)
+        if self.packed is not None and self.packed.suits(len(x)):
+            y = self.packed(x, self.bias)
         else:
-            y = packed_linear(x, self.packed, self.bias)
+            y = F.linear(x, self.weight, self.bias)
         for edit in edits:
             for site, columns in self.parts:
                 own = y[:, columns]
@@ -67,7 +67,7 @@ class _Linear:
 
     def pack(self) -> None:
         """Keep the weights a second time, as the product reads them fastest."""
-        self.packed = pack(self.weight)
+        self.packed = Packed.of(self.weight)
 
     @classmethod
     def of(cls, *sites: Site) -> "_Linear":
@@ -149,7 +149,7 @@ class FusedBlocks:
         for block in self._blocks:
             linears += block.qkv, block.out, block.gate_up, block.down
         room = room_on(self._head.weight.device) or 0
-        if sum(linear.weight.nbytes for linear in linears) < _MOST_PACKED * room:
+        if sum(packed_bytes(linear.weight) for linear in linears) < _MOST_PACKED * room:
             for linear in linears:
                 linear.pack()
 

@@ -1,5 +1,7 @@
 """Weights in the layout that oneDNN's products read fastest, on a CPU."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,33 +9,84 @@ from torch import Tensor
 _USUAL_ROWS = 32
 """Rows for which the layout is chosen; any other number is right as well, and measured as fast."""
 
-MOST_ROWS = 64
-"""Rows up to which packed products are worth their while: twice as fast there, a tenth beyond."""
+_PIECE = 256
+"""Rows of one product; more are taken piece by piece, which is no slower."""
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A copy of a weight ``(out, in)`` for products of ``fewest`` to ``most`` rows, for which it is
+    faster than the weight itself.
+
+    A processor that has no products of bf16 emulates them, four to seven times slower than those of
+    float32. There the copy of a bf16 weight is in float32 and twice as large; what comes out is
+    rounded to bf16 once, as the processor's own products are.
+    """
+
+    layout: Tensor
+    """Opaque to all but oneDNN."""
+    fewest: int
+    most: int | None
+
+    @classmethod
+    def of(cls, weight: Tensor) -> "Packed":
+        """For a ``weight`` that is :func:`packable`."""
+        fewest, most = 1, None
+        if weight.dtype is torch.bfloat16:
+            fewest, most = (1, 64) if _multiplies_bf16() else (3, None)
+        layout = torch.ops.mkldnn._reorder_linear_weight(weight.to(_kept_in(weight)), _USUAL_ROWS)
+        return cls(layout, fewest, most)
+
+    def suits(self, rows: int) -> bool:
+        """Whether a product of so many rows is faster with it."""
+        return self.fewest <= rows and (self.most is None or rows <= self.most)
+
+    def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``F.linear`` of ``x (N, in)`` with the weight."""
+        if bias is not None:
+            bias = bias.to(self.layout.dtype)
+        if len(x) <= _PIECE:
+            return self._product(x, bias).to(x.dtype)
+        y = x.new_empty(len(x), self.layout.shape[0])
+        for rows, product in zip(x.split(_PIECE), y.split(_PIECE), strict=True):
+            product.copy_(self._product(rows, bias))
+        return y
+
+    def _product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        rows = len(x)
+        filled = _filled(rows)
+        x = x.to(self.layout.dtype)
+        x = F.pad(x, (0, 0, 0, filled - rows)) if filled > rows else x.contiguous()
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.layout, bias, "none", [], "")
+        return y[:rows]
 
 
 def packable(weight: Tensor) -> bool:
     """Whether there is such a layout for ``weight``."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    if weight.dtype is torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return weight.dtype is torch.float32
+    return weight.dtype in (torch.bfloat16, torch.float32)
 
 
-def pack(weight: Tensor) -> Tensor:
-    """A copy of ``weight (out, in)``, opaque to all but :func:`packed_linear`."""
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _USUAL_ROWS)
-    return packed
+def packed_bytes(weight: Tensor) -> int:
+    """What the copy of ``weight`` takes."""
+    return weight.numel() * _kept_in(weight).itemsize
 
 
-def packed_linear(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``F.linear`` of ``x (N, in)`` with a weight that :func:`pack` has copied.
+def _kept_in(weight: Tensor) -> torch.dtype:
+    return (
+        torch.bfloat16 if weight.dtype is torch.bfloat16 and _multiplies_bf16() else torch.float32
+    )
 
-    For every number of rows oneDNN makes and keeps a program of its own, about a megabyte each;
-    so rows are filled up to one of eleven numbers.
-    """
-    rows = len(x)
-    full = 1 << (rows - 1).bit_length() if rows <= 8 else -(-rows // 8) * 8
-    x = F.pad(x, (0, 0, 0, full - rows)) if full > rows else x.contiguous()
-    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
-    return y[:rows]
+
+def _multiplies_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _filled(rows: int) -> int:
+    """``rows`` filled up to one of seventeen numbers: oneDNN makes and keeps a program for each
+    that it meets, about a megabyte."""
+    if rows <= 8:
+        return 1 << (rows - 1).bit_length()
+    step = 8 if rows <= 64 else 32
+    return -(-rows // step) * step

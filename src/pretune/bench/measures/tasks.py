@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from pretune.bench.race import Lane, Times, paired, race
 from pretune.bench.stand import WARM_PROMPT, Stand
 from pretune.engine.engine import Engine
 from pretune.engine.graphs import CudaCapture
-from pretune.engine.packed import pack, packable, packed_linear
+from pretune.engine.packed import Packed, packable
 
 _Round = tuple[Mapping[str, Times], Mapping[str, list[float]]]
 
@@ -126,15 +127,12 @@ def _floors(base: Base, rows: int) -> dict[str, Callable[[], object]]:
         "fused": _products([*fused, head], rows),
     }
     if packable(head):
-        floors["packed"] = _products([*fused, head], rows, pack, packed_linear)
+        floors["packed"] = _products([*fused, head], rows, packed=True)
     return floors
 
 
 def _products(
-    weights: Sequence[Tensor],
-    rows: int,
-    laid_out: Callable[[Tensor], Tensor] = Tensor.detach,
-    product: Callable[[Tensor, Tensor], Tensor] = linear,
+    weights: Sequence[Tensor], rows: int, *, packed: bool = False
 ) -> Callable[[], object]:
     device = weights[0].device
     inputs = {
@@ -142,11 +140,14 @@ def _products(
         for weight in weights
     }
 
-    terms = [(inputs[weight.shape[1]], laid_out(weight)) for weight in weights]
+    terms: list[tuple[Tensor, Callable[[Tensor], Tensor]]] = [
+        (inputs[weight.shape[1]], Packed.of(weight) if packed else partial(linear, weight=weight))
+        for weight in weights
+    ]
 
     @torch.no_grad()
     def run() -> Tensor:
-        return [product(x, weight) for x, weight in terms][-1]
+        return [product(x) for x, product in terms][-1]
 
     if device.type != "cuda":
         return run

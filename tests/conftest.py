@@ -1,0 +1,9 @@
+"""Workers that share a machine share its cores: one thread each, in the processes they start too."""
+
+import os
+
+import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)

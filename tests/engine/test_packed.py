@@ -1,0 +1,70 @@
+"""Products with packed weights are those of ``F.linear``, for any number of rows."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pretune.engine import packed
+from pretune.engine.packed import Packed, packable, packed_bytes
+
+NATIVE = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-8}
+"""Relative to the largest number: of bf16, one rounding of 8 bits."""
+
+
+def terms(dtype, rows, bias=True):
+    torch.manual_seed(rows)
+    weight, x = torch.randn(48, 32).to(dtype), torch.randn(rows, 32).to(dtype)
+    return weight, x, torch.randn(48).to(dtype) if bias else None
+
+
+def near(got, weight, x, bias):
+    exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    assert got.dtype is x.dtype
+    error = (got.double() - exact).abs().max() / exact.abs().max()
+    assert error <= TOLERANCE[x.dtype]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 9, 64, 65, 255, 256, 257, 700])
+def test_the_product_is_that_of_the_weight(dtype, bias, rows):
+    weight, x, bias = terms(dtype, rows, bias)
+    near(Packed.of(weight)(x, bias), weight, x, bias)
+
+
+@pytest.mark.parametrize("rows", [3, 33, 300])
+def test_a_processor_without_bf16_multiplies_in_float32(monkeypatch, rows):
+    monkeypatch.setattr(packed, "_multiplies_bf16", lambda: False)
+    weight, x, bias = terms(torch.bfloat16, rows)
+    own = Packed.of(weight)
+    assert packed_bytes(weight) == 2 * weight.nbytes
+    assert not own.suits(2)
+    assert own.suits(rows)
+    near(own(x, bias), weight, x, bias)
+
+
+@pytest.mark.skipif(not NATIVE, reason="this processor has no products of bf16")
+def test_a_processor_with_bf16_keeps_it():
+    weight, _, _ = terms(torch.bfloat16, 1)
+    own = Packed.of(weight)
+    assert packed_bytes(weight) == weight.nbytes
+    assert own.suits(64)
+    assert not own.suits(65)
+
+
+@given(st.integers(1, 256))
+@settings(deadline=None)
+def test_rows_are_filled_up_a_little_to_one_of_few_numbers(rows):
+    numbers = {packed._filled(one) for one in range(1, 257)}
+    assert len(numbers) == 17
+    assert rows <= packed._filled(rows) < max(rows + 32, 2 * rows)
+    assert packed._filled(rows) <= 256
+
+
+def test_only_floats_on_a_processor_can_be_packed():
+    assert packable(torch.zeros(4, 4))
+    assert not packable(torch.zeros(4, 4, dtype=torch.float16))
+    assert not packable(torch.zeros(4, 4, device="meta"))
