@@ -12,7 +12,8 @@ import pytest
 
 import pretune
 from api.cases_tuning import SMALL, Heard
-from pretune.api import foresight, tuned_served, tuning
+from pretune.api import foresight, searching, tuned_served, tuning
+from pretune.api.searching import Search
 from pretune.api.workbench import Workbench
 from pretune.core.errors import (
     BudgetError,
@@ -27,7 +28,7 @@ from pretune.core.errors import (
 from pretune.core.files import folder_lock
 from pretune.core.origin import RowKind, made
 from pretune.gating.evidence import Load, Measure
-from pretune.search.records import Fate, load_trials
+from pretune.search.records import Fate, Trial, load_trials, trial_folder
 from pretune.spec.privacy import PrivacySpec
 from pretune.spec.search import parse_search
 from pretune.spec.task import load_task
@@ -243,6 +244,30 @@ def test_a_winner_that_is_too_slow_when_served_gives_way_to_the_next_best(
     assert kept == {"0000", f"{found.best.number:04d}"}
     again = pretune.tune(limited, tmp_path / "out", SMALL)  # nothing is served twice
     assert (again.best, len(asked)) == (found.best, 2)
+
+
+@pytest.mark.parametrize("all_able", [False, True])
+def test_what_another_process_ends_meanwhile_keeps_its_adapter(
+    task, tmp_path, monkeypatch, all_able
+):
+    def end(number):
+        found = Trial(number=number, fate=Fate.FINISHED, why="", says="", knobs={}, spec="")
+        folder = trial_folder(tmp_path, number)
+        (folder / "adapters").mkdir(parents=True)
+        found.model_copy(update={"value": number / 10}).save(folder)
+
+    def load(root):
+        found = load_trials(root)
+        end(found[-1].number + 1)  # the best so far, a moment after the others were read
+        return found
+
+    for number in range(3):
+        end(number)
+    monkeypatch.setattr(searching, "load_trials", load)
+    Search(tmp_path, task, SMALL, None, None).tidy(all_able=all_able)
+    kept = {int(path.parent.name) for path in (tmp_path / "trials").glob("*/adapters")}
+    assert {0, 2, 3} <= kept
+    assert (1 in kept) == all_able
 
 
 def test_where_all_are_too_slow_none_wins(task, tmp_path, monkeypatch):
