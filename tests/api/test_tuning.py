@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import pretune
 from api.cases_tuning import SMALL, Heard
-from pretune.api import foresight, searching, tuned_served, tuning
+from pretune.api import foresight, searching, tuned, tuned_served, tuning
 from pretune.api.searching import Search
 from pretune.api.workbench import Workbench
 from pretune.core.errors import (
@@ -83,6 +84,11 @@ def test_promises_of_privacy_add_up_over_the_trainings(task, tmp_path):
     assert f"promises privacy: {found.best.privacy}; but it was chosen among 3 " in note
     assert note.endswith(f"together promise epsilon {epsilon:g}, delta 3e-05")
     assert note in (tmp_path / "out/report.md").read_text("utf-8")
+    assert f"{note}; half trained ones are not counted" in "".join(
+        replace(found, unfinished=1).notes()
+    )
+    alone = replace(found, trials=(found.best,)).notes()
+    assert f"the best promises privacy: {found.best.privacy}" in alone
 
 
 def test_a_finished_search_goes_on_with_a_larger_budget_and_trains_nothing_twice(task, tmp_path):
@@ -276,6 +282,13 @@ def test_where_all_are_too_slow_none_wins(task, tmp_path, monkeypatch):
     with pytest.raises(GoalMissed, match="every finished trial breaks a goal; trial 0: p99_lat"):
         pretune.tune(limited, tmp_path / "out", SMALL)
     assert len(asked) == len([t for t in load_trials(tmp_path / "out") if t.fate is Fate.FINISHED])
+
+
+def test_finished_trials_that_break_a_goal_beside_half_trained_ones():
+    slow = Trial(number=0, fate=Fate.FINISHED, why="", says="", knobs={}, spec="", broken=("p99",))
+    said = "no finished trial keeps its goals; trial 0: p99; the same command with more minutes"
+    with pytest.raises(BudgetError, match=said):
+        raise tuned._nothing_finished([slow], 60.0, unfinished=1)
 
 
 def test_a_server_that_fails_breaks_no_goal(task, tmp_path, monkeypatch):

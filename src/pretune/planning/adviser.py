@@ -116,8 +116,8 @@ def _method(situation: Situation, figures: Sequence[Figure]) -> Advice:
     # Weights cost memory to train, and a place to keep: the fewest that are level with the best.
     chosen = min(level, key=lambda name: (_weights(compared, name), -means[name]))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in sorted(means.items()))
-    best = max(means, key=means.__getitem__)
-    why = "the highest mean" if chosen == best else "the fewest weights level with the best mean"
+    highest = max(means, key=means.__getitem__)
+    why = "the highest mean" if chosen == highest else "the fewest weights level with the best mean"
     why += f" over the sets on which all were measured: {listed}"
     if situation.tasks > 1 and "full" in situation.fits:
         why += "; full tuning is left out, as it is a base of its own for each task"
