@@ -308,7 +308,12 @@ def test_steps_are_the_tasks_epochs_over_rows_and_variants(task, tmp_path):
         ({"operators": ["typo", "typo"]}, 'operator "typo" is named twice'),
         ({"rows": [0]}, '"0" seed rows'),
         ({"operators": []}, "neither an operator nor a file"),
-        ({"add": ["a/rows.jsonl", "b/rows.jsonl"]}, 'file "rows.jsonl" is named twice'),
+        ({"add": ["a/rows.jsonl", "a/rows.jsonl"]}, 'file "a/rows.jsonl" is named twice'),
+        (
+            {"add": ["a/rows.jsonl", "b/rows.jsonl"]},
+            '"a/rows.jsonl" and "b/rows.jsonl" have one name, by which the report tells them; '
+            "rename one of them",
+        ),
         ({"row": [5]}, 'unknown key "row"; did you mean "rows"'),
     ],
 )

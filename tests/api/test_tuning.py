@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import pretune
 from api.cases_tuning import SMALL, Heard
-from pretune.api import foresight, tuned_served, tuning
+from pretune.api import foresight, searching, tuned, tuned_served, tuning
+from pretune.api.searching import Search
 from pretune.api.workbench import Workbench
 from pretune.core.errors import (
     BudgetError,
@@ -27,7 +29,7 @@ from pretune.core.errors import (
 from pretune.core.files import folder_lock
 from pretune.core.origin import RowKind, made
 from pretune.gating.evidence import Load, Measure
-from pretune.search.records import Fate, load_trials
+from pretune.search.records import Fate, Trial, load_trials, trial_folder
 from pretune.spec.privacy import PrivacySpec
 from pretune.spec.search import parse_search
 from pretune.spec.task import load_task
@@ -82,6 +84,11 @@ def test_promises_of_privacy_add_up_over_the_trainings(task, tmp_path):
     assert f"promises privacy: {found.best.privacy}; but it was chosen among 3 " in note
     assert note.endswith(f"together promise epsilon {epsilon:g}, delta 3e-05")
     assert note in (tmp_path / "out/report.md").read_text("utf-8")
+    assert f"{note}; half trained ones are not counted" in "".join(
+        replace(found, unfinished=1).notes()
+    )
+    alone = replace(found, trials=(found.best,)).notes()
+    assert f"the best promises privacy: {found.best.privacy}" in alone
 
 
 def test_a_finished_search_goes_on_with_a_larger_budget_and_trains_nothing_twice(task, tmp_path):
@@ -245,12 +252,43 @@ def test_a_winner_that_is_too_slow_when_served_gives_way_to_the_next_best(
     assert (again.best, len(asked)) == (found.best, 2)
 
 
+@pytest.mark.parametrize("all_able", [False, True])
+def test_what_another_process_ends_meanwhile_keeps_its_adapter(
+    task, tmp_path, monkeypatch, all_able
+):
+    def end(number):
+        found = Trial(number=number, fate=Fate.FINISHED, why="", says="", knobs={}, spec="")
+        folder = trial_folder(tmp_path, number)
+        (folder / "adapters").mkdir(parents=True)
+        found.model_copy(update={"value": number / 10}).save(folder)
+
+    def load(root):
+        found = load_trials(root)
+        end(found[-1].number + 1)  # the best so far, a moment after the others were read
+        return found
+
+    for number in range(3):
+        end(number)
+    monkeypatch.setattr(searching, "load_trials", load)
+    Search(tmp_path, task, SMALL, None, None).tidy(all_able=all_able)
+    kept = {int(path.parent.name) for path in (tmp_path / "trials").glob("*/adapters")}
+    assert {0, 2, 3} <= kept
+    assert (1 in kept) == all_able
+
+
 def test_where_all_are_too_slow_none_wins(task, tmp_path, monkeypatch):
     limited = task.model_copy(update={"goals": _goals("p99_latency_ms < 500 at 5 rps")})
     asked = _served(monkeypatch, 900, 900, 900)
     with pytest.raises(GoalMissed, match="every finished trial breaks a goal; trial 0: p99_lat"):
         pretune.tune(limited, tmp_path / "out", SMALL)
     assert len(asked) == len([t for t in load_trials(tmp_path / "out") if t.fate is Fate.FINISHED])
+
+
+def test_finished_trials_that_break_a_goal_beside_half_trained_ones():
+    slow = Trial(number=0, fate=Fate.FINISHED, why="", says="", knobs={}, spec="", broken=("p99",))
+    said = "no finished trial keeps its goals; trial 0: p99; the same command with more minutes"
+    with pytest.raises(BudgetError, match=said):
+        raise tuned._nothing_finished([slow], 60.0, unfinished=1)
 
 
 def test_a_server_that_fails_breaks_no_goal(task, tmp_path, monkeypatch):

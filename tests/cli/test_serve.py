@@ -119,6 +119,16 @@ def test_keys_are_kept_as_hashes(tmp_path):
     assert keys.holder(None) is None
 
 
+def test_a_key_is_added_to_a_file_whose_last_line_has_no_end(tmp_path):
+    path = tmp_path / "keys"
+    first = new_key(path)
+    path.write_text(path.read_text().strip())  # as some editors leave it
+    second = new_key(path)
+    keys = read_keys(path)
+    assert keys.holder(f"Bearer {first}")
+    assert keys.holder(f"Bearer {second}")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, "cannot read keys"), ("", "holds no key"), ("my-plain-key\n", "no hash of a key")],

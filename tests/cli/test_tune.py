@@ -103,12 +103,21 @@ def test_the_live_board_shows_running_trials_first_then_the_best():
     assert "▇" in shown
 
 
-def test_the_board_tells_what_is_served():
-    console = Console(file=io.StringIO(), width=100)
+@pytest.mark.parametrize("live", [False, True])
+def test_the_board_tells_what_is_served(live):
+    plain = Console(file=io.StringIO(), width=100)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100) if live else plain
+    done = [
+        {"number": n, "says": f"point {n}", "marks": [], "value": n, "reason": ""}
+        | {"fate": "finished"}
+        for n in (2, 3)
+    ]
     with Board(console) as board:
-        done = {"number": 3, "says": "lora", "marks": [], "value": 0.5, "fate": "", "reason": ""}
-        board.emit(Event("tune.start", values=ABOUT | {"done": [done]}))
+        board.emit(Event("tune.start", values=ABOUT | {"done": done}))
         board.emit(Event("tune.serve", 3))
-    assert (
-        "trial 3, lora: served, to see its goals on latency and memory" in console.file.getvalue()
-    )
+        if live:
+            plain.print(board._table())
+    lines = [line for line in plain.file.getvalue().split("\n") if "point 3" in line]
+    assert len(lines) == 1
+    assert "served, to see its goals on latency, cost and memory" in lines[0]
+    assert "point 2: served" not in plain.file.getvalue()

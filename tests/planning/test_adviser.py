@@ -110,6 +110,15 @@ def test_of_methods_that_are_level_the_fewest_weights_are_advised():
     assert advice(MANY, above)["method"].value == "dora"
 
 
+def test_where_nobody_counted_weights_the_best_of_the_level_is_advised():
+    uncounted = [
+        one.model_copy(update={"weights": None}) if isinstance(one, Quality) else one
+        for one in shipped_evidence()
+    ]
+    found = advice(MANY, uncounted)["method"]
+    assert (found.value, found.reason.startswith("the highest mean")) == ("dora", True)
+
+
 def test_full_tuning_is_for_one_task_where_it_fits_and_is_clearly_better():
     alone = Situation("classification", "t", rows=800, batch=32, width=256)
     assert advice(alone)["method"].value == "lora"  # 0.800 and 0.823 are level

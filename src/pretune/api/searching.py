@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,12 +112,13 @@ class Search:
         """The best trial so far that keeps its goals."""
         return winner(load_trials(self.folder), higher_is_better=self.higher_is_better)
 
-    def tidy(self, also: Iterable[int] = ()) -> None:
-        """Keep the adapters of the best trial, of the first, and of ``also``."""
-        best = self.winner()
-        kept = {0, *also, *([best.number] if best else [])}
-        for one in load_trials(self.folder):
-            if one.number not in kept:
+    def tidy(self, *, all_able: bool = False) -> None:
+        """Keep the adapters of the best trial and of the first, or of all that may still win."""
+        # Read once: what another process ends in the meantime is not looked at, so it stays.
+        trials = load_trials(self.folder)
+        best = winner(trials, higher_is_better=self.higher_is_better)
+        for one in trials:
+            if one.number and one != best and not (all_able and one.eligible):
                 adapters = RunFolder(trial_folder(self.folder, one.number)).adapters
                 shutil.rmtree(adapters, ignore_errors=True)
 
@@ -274,9 +275,7 @@ class Trainer:
         """Keep no checkpoint of what is over, and no adapter of a trial that cannot win: where the
         winner is to be served, the next best may follow it."""
         shutil.rmtree(RunFolder(folder).training, ignore_errors=True)
-        served = of_serving(self._search.task.goals)
-        able = [one.number for one in load_trials(self._search.folder) if one.eligible]
-        self._search.tidy(able if served else ())
+        self._search.tidy(all_able=bool(of_serving(self._search.task.goals)))
 
     def _tell(self, kind: str, number: int, **values: Any) -> None:
         for sink in self._sinks:

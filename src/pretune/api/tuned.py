@@ -29,7 +29,7 @@ def outcome_of(search: Search, seconds: float) -> Outcome:
     """What the trials in the search's folder came to; writes ``best.yaml``.
 
     Raises:
-        BudgetError: no trial is finished yet.
+        BudgetError: no trial is finished yet, or none that keeps its goals, and others could be.
         GoalMissed: every finished one breaks a goal.
         TrainingError: none could be trained.
     """
@@ -73,17 +73,18 @@ def outcome_of(search: Search, seconds: float) -> Outcome:
 
 
 def _nothing_finished(trials: Sequence[Trial], seconds: float, unfinished: int) -> Exception:
+    broken = [f"trial {one.number}: {one.broken[0]}" for one in trials if one.broken]
     if unfinished or not trials:
+        what = (
+            f"no finished trial keeps its goals; {broken[0]}" if broken else "no trial is finished"
+        )
         return BudgetError(
-            f"after {seconds / 60:.3g} minutes no trial is finished; the same command with more "
-            "minutes goes on where it was"
+            f"after {seconds / 60:.3g} minutes {what}; the same command with more minutes goes on "
+            "where it was"
         )
     last = trials[-1]
-    broken = [one for one in trials if one.broken]
     if broken:
-        return GoalMissed(
-            f"every finished trial breaks a goal; trial {broken[0].number}: {broken[0].broken[0]}"
-        )
+        return GoalMissed(f"every finished trial breaks a goal; {broken[0]}")
     return TrainingError(
         f"no trial was finished; the last, {last.says}: {last.fate}, {last.reason}; look at the "
         "task with: pretune check, pretune plan"

@@ -16,6 +16,7 @@ from pretune.core.events import Event
 _MOST_SHOWN = 12
 """Trials on the board: those that run, and the best of the others."""
 
+_SERVED = "served, to see its goals on latency, cost and memory"
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 _STYLES = {"finished": "", "stopped early": "dim", "refused": "yellow", "failed": "red"}
@@ -43,6 +44,7 @@ class Board:
         self._about: dict[str, Any] = {}
         self._began = time.monotonic()
         self._live: Live | None = None
+        self._served: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +66,8 @@ class Board:
             line = self._lines[event.step] = _Line(event.step, event.values["says"])
             self._say(line, event.values["why"])
         elif event.kind == "tune.serve":
-            self._say(self._lines[event.step], "served, to see its goals on latency and memory")
+            self._served = event.step
+            self._say(self._lines[event.step], _SERVED)
         elif event.kind == "tune.done":
             self._over(event.values["trial"])
         elif event.kind.startswith("train.") and event.values["trial"] in self._lines:
@@ -129,7 +132,7 @@ class Board:
                 line.says,
                 _spark(line.values),
                 "" if value is None else f"{value:.3f}",
-                line.fate or f"{line.share:.0%}",
+                _SERVED if line.number == self._served else line.fate or f"{line.share:.0%}",
                 style=_STYLES.get(line.fate, "bold"),
             )
         hidden = len(ordered) - _MOST_SHOWN

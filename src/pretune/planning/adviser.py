@@ -114,9 +114,10 @@ def _method(situation: Situation, figures: Sequence[Figure]) -> Advice:
         )
     level = [name for name, value in means.items() if value >= max(means.values()) - LEVEL]
     # Weights cost memory to train, and a place to keep: the fewest that are level with the best.
-    chosen = min(level, key=lambda name: _weights(compared, name))
+    chosen = min(level, key=lambda name: (_weights(compared, name), -means[name]))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in sorted(means.items()))
-    why = "the highest mean" if len(level) == 1 else "the fewest weights level with the best mean"
+    highest = max(means, key=means.__getitem__)
+    why = "the highest mean" if chosen == highest else "the fewest weights level with the best mean"
     why += f" over the sets on which all were measured: {listed}"
     if situation.tasks > 1 and "full" in situation.fits:
         why += "; full tuning is left out, as it is a base of its own for each task"

@@ -100,10 +100,13 @@ class Outcome:
         if not self.best.privacy:
             return []
         kept = [one.privacy for one in self.trials if one.privacy]
-        return [
-            f"the best promises privacy: {self.best.privacy}; but it was chosen among {len(kept)} "
-            f"trainings on the same rows, which together promise {Promise.together(kept)}"
-        ]
+        said = f"the best promises privacy: {self.best.privacy}"
+        if len(kept) > 1:
+            said += f"; but it was chosen among {len(kept)} trainings on the same rows, which "
+            said += f"together promise {Promise.together(kept)}"
+        if self.unfinished:  # others were stopped by their measurements
+            said += "; half trained ones are not counted, and weaken it further"
+        return [said]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

@@ -30,6 +30,6 @@ def read_keys(path: Path | None) -> Keys:
 def new_key(path: Path) -> str:
     """Make a key, add its hash to ``path``, and return the key, which is kept nowhere."""
     key = secrets.token_urlsafe(32)
-    before = path.read_text(encoding="ascii") if path.exists() else ""
-    write_atomic(path, f"{before}{hashed(key)}\n")
+    before = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+    write_atomic(path, "".join(f"{line}\n" for line in (*before, hashed(key))))
     return key

@@ -84,12 +84,18 @@ class ProbeSpec(Strict):
             raise ValueError("neither an operator nor a file of rows is named; name one to probe")
         named: dict[str, Sequence[str | int]] = {
             "operator": self.operators,
-            "file": [path.name for path in self.add],
+            "file": [str(path) for path in self.add],
             "number of rows": self.rows or (),
         }
         for name, given in named.items():
             if twice := [one for one in given if given.count(one) > 1]:
                 raise ValueError(f'{name} "{twice[0]}" is named twice; name it once')
+        for place, path in enumerate(self.add):
+            if same := [other for other in self.add[:place] if other.name == path.name]:
+                raise ValueError(
+                    f'"{same[0]}" and "{path}" have one name, by which the report tells them; '
+                    "rename one of them"
+                )
         if few := [count for count in self.rows or () if count < 1]:
             raise ValueError(f'"{few[0]}" seed rows are none to train on; name 1 or more')
         return self

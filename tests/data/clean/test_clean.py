@@ -1,5 +1,7 @@
 """What is planted is found, with its reason; what is removed is kept with it; nothing else goes."""
 
+import errno
+import gc
 import json
 import os
 import signal
@@ -10,11 +12,14 @@ import numpy as np
 import pytest
 
 from pretune.core.errors import BusyError, DataError, SpecError, StorageError
-from pretune.core.files import folder_lock
+from pretune.core.files import folder_lock, write_atomic
+from pretune.data.clean import clean
 from pretune.data.clean.boilerplate import Repeated, sentences
 from pretune.data.clean.clean import clean_rows
 from pretune.data.clean.noise import doubts
+from pretune.data.clean.notes import Notes
 from pretune.data.clean.outliers import far_off, likeness, script_of
+from pretune.data.workshop.draft import Draft
 from pretune.spec.cleaning import CleanSpec, Flag, parse_clean
 from pretune.spec.task import parse_task
 
@@ -215,6 +220,40 @@ def test_kill_9_leaves_nothing_behind_and_the_same_call_ends_with_the_same_bytes
         whole = (tmp_path / "whole" / f"{name}.jsonl").read_bytes()
         assert (out / f"{name}.jsonl").read_bytes() == whole
     assert {path.name for path in out.iterdir()} == {x.name for x in (tmp_path / "whole").iterdir()}
+
+
+@pytest.mark.parametrize("before", [write_atomic, Draft.publish])
+def test_a_kill_before_all_is_in_place_leaves_no_folder_without_its_page(
+    tmp_path, monkeypatch, before
+):
+    task, out = task_of(tmp_path, rows(60)), tmp_path / "out"
+    whole = clean_rows(task, tmp_path / "whole", CleanSpec())
+    with monkeypatch.context() as patched:
+        if before is Draft.publish:
+            patched.setattr(Draft, "publish", _killed)
+        else:
+            patched.setattr(clean, "write_atomic", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            clean_rows(task, out, CleanSpec())
+    found = clean_rows(task, out, CleanSpec())
+    assert found.page.read_text("utf-8") == whole.page.read_text("utf-8")
+    assert {path.name for path in out.iterdir()} == {x.name for x in whole.page.parent.iterdir()}
+
+
+def _killed(*args):
+    raise KeyboardInterrupt
+
+
+def test_a_disk_that_is_full_is_said_and_no_file_stays_open(tmp_path, monkeypatch):
+    def full(self, note):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    task, out = task_of(tmp_path, rows(40)), tmp_path / "out"
+    monkeypatch.setattr(Notes, "add", full)
+    with pytest.raises(StorageError, match=r"cannot write .*out.*: No space left on device"):
+        clean_rows(task, out, CleanSpec())
+    gc.collect()  # what is left open is a warning, and so an error
+    assert not (out / "cleaning.part").exists()
 
 
 def test_two_runs_on_one_folder(tmp_path):

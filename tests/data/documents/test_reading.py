@@ -280,6 +280,11 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     found, others = find_documents(home)
     assert list(found) == ["good.txt", "own.txt"]
     assert others == {"a link out of the folder": 3}
+    for name in ("good.txt", "own.txt"):
+        (home / name).unlink()
+    said = r"holds no document; known: .txt.*; links that lead out of it are not followed: 3"
+    with pytest.raises(DataError, match=said):
+        find_documents(home)
 
 
 def test_no_document_at_all(tmp_path):

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from pretune.core.errors import DataError
-from pretune.core.files import folder_lock, write_atomic
+from pretune.core.files import folder_lock, storage_errors, write_atomic
 from pretune.data.clean.examine import SPLITS, Asked, Examined, Progress, examine, rows_of
 from pretune.data.clean.report import Cleaned, Sample, render
 from pretune.data.splits import Split
 from pretune.data.workshop.draft import Draft, refuse_others, write_rows
-from pretune.data.workshop.step import Step
+from pretune.data.workshop.step import Step, Written
 from pretune.data.workshop.tracked import file_digests
 from pretune.spec.cleaning import CleanSpec, Flag
 from pretune.spec.task import TaskSpec
@@ -52,18 +52,15 @@ def clean_rows(
     with _scratch(out) as folder:
         if not overwrite:
             refuse_others(step, files)
-        found = examine(task, spec, folder, progress)
-        with contextlib.closing(found.notes):
-            result = _write(task, spec, step, files, found, overwrite, progress)
-    write_atomic(result.page, render(result))
-    return result
+        with examine(task, spec, folder, progress) as found:
+            return _write(task, spec, step, files, found, overwrite, progress)
 
 
 @contextlib.contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
     """A folder for what is needed while cleaning; what a killed process left there goes."""
     folder = out / "cleaning.part"
-    with folder_lock(folder, "cleaning"):
+    with folder_lock(folder, "cleaning"), storage_errors("write", out):
         try:
             yield folder
         finally:
@@ -90,11 +87,24 @@ def _write(
     overwrite: bool,
     progress: Progress | None,
 ) -> Cleaned:
-    """Write the rows as ``found`` has them."""
+    """Write the rows as ``found`` has them, and the page."""
     train = int((found.splits == SPLITS.index(Split.TRAIN)).sum())
     if not train:
         raise DataError(
             f'task "{task.name}" has no training row that can be used; see: pretune check'
+        )
+
+    def result(written: Written) -> Cleaned:
+        return Cleaned(
+            task.name,
+            written,
+            train,
+            {flag: int(found.flagged(flag).sum()) for flag in Flag},
+            spec.remove,
+            found.unreadable,
+            found.boilerplate,
+            _samples(found),
+            files["train"].with_name("report.html"),
         )
 
     def work(draft: Draft) -> None:
@@ -105,18 +115,11 @@ def _write(
             draft.end_unit()
             if progress is not None:
                 progress("written", 1)
+        # Before the files have their names: once they do, the same call is refused.
+        so_far = result(draft.so_far())
+        write_atomic(so_far.page, render(so_far))
 
-    return Cleaned(
-        task.name,
-        write_rows(step, files, work, overwrite=overwrite),
-        train,
-        {flag: int(found.flagged(flag).sum()) for flag in Flag},
-        spec.remove,
-        found.unreadable,
-        found.boilerplate,
-        _samples(found),
-        files["train"].with_name("report.html"),
-    )
+    return result(write_rows(step, files, work, overwrite=overwrite))
 
 
 def _write_row(draft: Draft, asked: Asked, found: Examined, spec: CleanSpec) -> None:

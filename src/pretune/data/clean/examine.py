@@ -129,12 +129,21 @@ def rows_of(task: TaskSpec) -> Iterator[Asked | None]:
         number += 1
 
 
+@contextlib.contextmanager
 def examine(
     task: TaskSpec, spec: CleanSpec, folder: Path, progress: Progress | None = None
-) -> Examined:
+) -> Iterator[Examined]:
     """Look at every row of ``task``. Its text, and half a kilobyte a row beside, goes to files of
-    ``folder``, which the result reads from; some 170 bytes a row are in memory at most."""
-    census, notes, unreadable = _Census(), Notes(folder / "notes"), 0
+    ``folder``, which the result reads from until the block ends; some 170 bytes a row are in memory
+    at most."""
+    with contextlib.closing(Notes(folder / "notes")) as notes:
+        yield _examine(task, spec, notes, folder / "signatures", progress)
+
+
+def _examine(
+    task: TaskSpec, spec: CleanSpec, notes: Notes, path: Path, progress: Progress | None
+) -> Examined:
+    census, unreadable = _Census(), 0
 
     def texts() -> Iterator[str]:
         nonlocal unreadable
@@ -148,7 +157,7 @@ def examine(
             if progress is not None:
                 progress("looked at", 1)
 
-    with contextlib.closing(Signatures(folder / "signatures", texts())) as signatures:
+    with contextlib.closing(Signatures(path, texts())) as signatures:
         count = len(signatures)
         found = Examined(
             np.frombuffer(census.splits, np.uint8) if count else np.zeros(0, np.uint8),

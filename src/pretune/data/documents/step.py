@@ -28,13 +28,15 @@ CHUNKS, DOCUMENTS = "chunks.jsonl", "documents.jsonl"
 REFUSED = "documents refused"
 """What they are counted under."""
 
+_LINK = "a link out of the folder"
 _SHOWN = 3
 
 
 def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
     """Documents under ``folder``, or that one file, by their path in it, in order; and how many
-    files of each other suffix there are. Hidden files and folders are left out, and links that lead
-    out of the folder: whoever made it could have anything of this machine sent to the teacher.
+    files of each other suffix there are. Hidden files and folders are left out. Links that lead out
+    of the folder are counted too, and left out: whoever made it could have anything of this machine
+    sent to the teacher.
 
     Raises:
         DataError: no such folder, or no document in it.
@@ -49,7 +51,7 @@ def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
         if any(part.startswith(".") for part in name.parts):
             continue
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
-            others["a link out of the folder"] += 1
+            others[_LINK] += 1
         elif not path.is_file():
             continue
         elif format_of(path):
@@ -57,7 +59,9 @@ def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
         else:
             others[path.suffix.lower() or "no suffix"] += 1
     if not found:
-        raise DataError(f'"{folder}" holds no document; known: {", ".join(FORMATS)}')
+        links = others[_LINK]
+        told = f"; links that lead out of it are not followed: {links}" if links else ""
+        raise DataError(f'"{folder}" holds no document; known: {", ".join(FORMATS)}{told}')
     return found, others
 
 

@@ -119,11 +119,15 @@ class Draft:
             if _part(path).exists():  # else an earlier process died after renaming it
                 os.replace(_part(path), path)
         outputs = {p.name: output_of(p, self.rows[name]) for name, p in self._files.items()}
-        counts = dict(self.counts)
-        line = {**self.step.line(), "outputs": outputs, "counts": counts}
+        written = self.so_far()
+        line = {**self.step.line(), "outputs": outputs, "counts": written.counts}
         add_line(self._journal.parent, line)
         self._journal.unlink()
-        return Written(self._files, dict(self.rows), counts, self.resumed_at)
+        return written
+
+    def so_far(self) -> Written:
+        """What the ended units hold."""
+        return Written(self._files, dict(self.rows), dict(self.counts), self.resumed_at)
 
 
 def write_rows(
