@@ -1,4 +1,4 @@
-"""Workers that share a machine share its cores: one thread each, in the processes they start too."""
+"""Workers that share a machine share its cores: one thread each, and in what they start."""
 
 import os
 
