@@ -38,7 +38,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def invoke(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["pretune", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as left:
             main()
         printed = capsys.readouterr()

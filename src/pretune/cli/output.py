@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
 from pretune.core.errors import PretuneError
 
@@ -26,7 +27,17 @@ def show(result: Any, text: RenderableType, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=1, default=str))
     else:
-        console.print(text)
+        _print(text)
+
+
+def _print(text: RenderableType) -> None:
+    """Lines whole where a file or a program reads them: a path that is broken is no path."""
+    if isinstance(text, Group):
+        for part in text.renderables:
+            _print(part)
+    else:
+        is_lines = isinstance(text, str | Text)
+        console.print(text, soft_wrap=is_lines and not console.is_terminal)
 
 
 @contextmanager
