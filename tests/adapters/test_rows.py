@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from pretune.adapters.rows import IndexedRows, MaskedRows, WholeRows, rows_of
+from pretune.adapters.rows import IndexedRows, MaskedRows, SlicedRows, WholeRows, rows_of
 
 CPU = torch.device("cpu")
 COUNT, WIDTH, RANK = 8, 4, 2
@@ -36,6 +36,18 @@ def test_kinds_agree(mask):
         h = rows.take(x)
         assert_close(rows.add_product(y, h, weight), expected)
         assert_close(rows.add(y, h @ weight.t()), expected)
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_kinds_agree_in_bf16(monkeypatch, emulated):
+    """Where a processor would emulate the product it is float32's, rounded once or twice."""
+    monkeypatch.setattr("pretune.adapters.rows.emulates", lambda _values: emulated)
+    x, y, weight = noise(COUNT, RANK), noise(COUNT, WIDTH, seed=1), noise(WIDTH, RANK, seed=2)
+    exact = y.bfloat16().float() + x.bfloat16().float() @ weight.bfloat16().float().t()
+    for rows in [*kinds(torch.ones(COUNT, dtype=torch.bool)), SlicedRows(None, 0, COUNT)]:
+        found = rows.add_product(y.bfloat16(), rows.take(x.bfloat16()), weight.bfloat16())
+        assert found.dtype is torch.bfloat16
+        assert_close(found.float(), exact, rtol=2**-7, atol=2**-7)
 
 
 @given(masks)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pretune.bases.processor import emulates
+
 _MASK_FROM = 0.4
 """Share of rows from which a masked product over all rows is cheaper than gathering them."""
 
@@ -61,7 +63,7 @@ class WholeRows(Rows):
 
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """One accumulating product."""
-        return torch.addmm(y, h, weight.t())
+        return _with_product(y, h, weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ class MaskedRows(Rows):
 
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """The mask meets the narrow ``h``, where it is nearly free."""
-        return torch.addmm(y, h.masked_fill(~self.mask, 0.0), weight.t())
+        return _with_product(y, h.masked_fill(~self.mask, 0.0), weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ class IndexedRows(Rows):
 
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """Product of the gathered rows, added back."""
-        return self.add(y, h @ weight.t())
+        return self.add(y, _product(h, weight))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +127,26 @@ class SlicedRows(Rows):
 
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """One accumulating product, in place."""
-        y[self.start : self.stop].addmm_(h, weight.t())
+        own = y[self.start : self.stop]
+        if emulates(h):
+            own += _product(h, weight)
+        else:
+            own.addmm_(h, weight.t())
         return y
+
+
+def _with_product(y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
+    """``y + h @ weight.T``."""
+    if emulates(h):
+        return y + _product(h, weight).to(y.dtype)
+    return torch.addmm(y, h, weight.t())
+
+
+def _product(h: Tensor, weight: Tensor) -> Tensor:
+    """``h @ weight.T``, in float32 where the processor would emulate it."""
+    if emulates(h):
+        return h.float() @ weight.float().t()
+    return h @ weight.t()
 
 
 def rows_of(mask: Tensor, virtual: Tensor, device: torch.device) -> Rows:

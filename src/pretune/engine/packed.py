@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pretune.bases.processor import emulates
+
 _USUAL_ROWS = 32
 """Rows for which the layout is chosen; any other number is right as well, and measured as fast."""
 
@@ -33,7 +35,7 @@ class Packed:
         """For a ``weight`` that is :func:`packable`."""
         fewest, most = 1, None
         if weight.dtype is torch.bfloat16:
-            fewest, most = (1, 64) if _multiplies_bf16() else (3, None)
+            fewest, most = (3, None) if emulates(weight) else (1, 64)
         layout = torch.ops.mkldnn._reorder_linear_weight(weight.to(_kept_in(weight)), _USUAL_ROWS)
         return cls(layout, fewest, most)
 
@@ -74,13 +76,7 @@ def packed_bytes(weight: Tensor) -> int:
 
 
 def _kept_in(weight: Tensor) -> torch.dtype:
-    return (
-        torch.bfloat16 if weight.dtype is torch.bfloat16 and _multiplies_bf16() else torch.float32
-    )
-
-
-def _multiplies_bf16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.float32 if emulates(weight) else weight.dtype
 
 
 def _filled(rows: int) -> int:
