@@ -71,9 +71,7 @@ def test_digest_covers_all_that_computes():
     assert changed(weights=reordered).digest == ADAPTER.digest
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["adapter.safetensors", "manifest.json"]), st.data())
 def test_altered_byte_is_noticed(folder, name, data):
     path = folder / name

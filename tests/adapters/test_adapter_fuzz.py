@@ -22,9 +22,7 @@ from pretune.core.scope import Scope
 from pretune.spec.methods import LoraConfig
 
 BASE = tiny_base()
-any_folder = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+any_folder = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @cache

@@ -54,7 +54,7 @@ def agree(injection: Injection, rows: list[tuple[int, int]]) -> list:
 ROWS = st.tuples(st.integers(NO_SLOT, len(ADAPTERS) - 1), st.sampled_from([1, 3, 17, 17, 20, 41]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(ROWS, min_size=1, max_size=9), st.booleans())
 def test_together_is_alone(rows, gathers):
     injection = Injection(BASE)

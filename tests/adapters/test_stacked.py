@@ -59,7 +59,7 @@ def held(injection: Injection) -> list[list[int]]:
     return [list(stack.members) for stack in injection._stacks]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(-1, len(SLOTS) - 1), min_size=1, max_size=20), max_size=4))
 def test_together_is_alone(routings):
     """Step after step, whatever stacks the steps before have left. With gradients each adapter is

@@ -267,7 +267,7 @@ def test_model_writes_its_end_and_nothing_before_its_answer(renderer):
     assert written[-1].ids[-1] in renderer.end_ids
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(max_size=12), st.sampled_from(SPECIAL), st.text(max_size=12), st.data())
 def test_hostile_text_stays_text(before, token, after, data):
     backend = data.draw(st.sampled_from(sorted(BACKENDS)))

@@ -5,7 +5,7 @@ import tracemalloc
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pretune.core.errors import DataError, SpecError
@@ -110,7 +110,6 @@ def test_repeated_rows_count_once(tmp_path):
     assert written.counts["left out: the same row came before"] == 10
 
 
-@settings(deadline=None)
 @given(
     counts=st.tuples(*[st.integers(0, 60)] * 3),
     shares=st.dictionaries(st.sampled_from(list(RowKind)), st.integers(0, 100), max_size=3),

@@ -84,7 +84,7 @@ submit = st.tuples(
 other = st.tuples(st.sampled_from(["step", "step", "step", "cancel", "preempt", "forget"]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sizes, st.lists(submit | other, min_size=1, max_size=40))
 def test_any_traffic(size, events):
     base, adapters, answers = world()

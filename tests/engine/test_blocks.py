@@ -94,7 +94,7 @@ class Blocks(RuleBasedStateMachine):
             assert self.pool.find(key) == block
 
 
-Blocks.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Blocks.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestBlocks = Blocks.TestCase
 
 

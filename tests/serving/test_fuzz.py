@@ -38,7 +38,7 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value).encode()  # lone surrogates and NaN included
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([CHAT, PLAIN]), st.binary(max_size=60) | values.map(encoded))
 def test_bytes_and_any_json(inside, path, content):
     holds(inside, path, content)
@@ -61,7 +61,7 @@ def mutated(draw) -> tuple[str, bytes]:
     return path, content
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(mutated())
 def test_good_bodies_gone_bad(inside, asked):
     holds(inside, *asked)
@@ -77,7 +77,7 @@ messages = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(["base", "free", "labels", "document"]),
     messages,
@@ -93,7 +93,7 @@ def test_any_conversation(inside, model, said, fields, stream):
     holds(inside, CHAT, encoded(body))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(values, st.text(st.sampled_from("ab()[]{}|*+?\\^$.,1-/&~\n\ud800"), max_size=12))
 def test_any_schema_and_any_expression(inside, schema, regex):
     schemas = schema if isinstance(schema, dict) else {"enum": [schema]}

@@ -54,7 +54,7 @@ SPELLINGS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(["GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "get"]),
     st.sampled_from((*ROUTES, "/health", "/ready")),

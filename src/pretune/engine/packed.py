@@ -20,9 +20,9 @@ class Packed:
     """A copy of a weight ``(out, in)`` for products of ``fewest`` to ``most`` rows, for which it is
     faster than the weight itself.
 
-    A processor that has no products of bf16 emulates them, four to seven times slower than those of
-    float32. There the copy of a bf16 weight is in float32 and twice as large; what comes out is
-    rounded to bf16 once, as the processor's own products are.
+    A processor that has no products of bf16 emulates them, four to eight times slower than packed
+    ones of float32. There the copy of a bf16 weight is in float32 and twice as large; what
+    comes out is rounded to bf16 once, as the processor's own products are.
     """
 
     layout: Tensor

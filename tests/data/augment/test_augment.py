@@ -148,7 +148,7 @@ def test_own_names_take_the_place_of_the_packages(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["synonym", "typo", "colloquial"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_rewording_leaves_alone_what_must_stay(name, seed):
     fields = {
@@ -220,7 +220,7 @@ def test_rows_name_their_parent_and_held_out_rows_are_not_varied(tmp_path):
     assert not any("Test" in row["text"] for row in out)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(stop=st.integers(1, 39))
 def test_interrupted_is_uninterrupted(tmp_path_factory, stop):
     folder = tmp_path_factory.mktemp("rows")

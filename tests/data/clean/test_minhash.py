@@ -20,7 +20,7 @@ def grams(text):
     return {folded[i : i + 4] for i in range(max(1, len(folded) - 3))}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WORDS, WORDS)
 def test_the_estimate_is_near_the_jaccard_similarity(first, second):
     one, two = " ".join(first), " ".join(first[: len(first) // 2] + second)

@@ -1,6 +1,6 @@
 """Chunks keep headings and tables, lose no word, and are no longer than they may be."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pretune.data.documents.blocks import Block, BlockKind, heading, paragraph, table
@@ -95,7 +95,6 @@ BLOCKS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(BLOCKS, max_size=12), st.integers(5, 60))
 def test_no_letter_is_lost_and_no_piece_is_too_long(blocks, size):
     found = list(chunks_of(blocks, size))

@@ -125,7 +125,7 @@ def shared(tmp_path_factory):
     return tmp_path_factory.mktemp("any")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(columns=st.lists(st.lists(PARTS, max_size=8).map("".join), max_size=3))
 def test_any_row_comes_back_but_for_spelling(shared, columns):
     fields = {f"c{n}": text for n, text in enumerate(columns)}

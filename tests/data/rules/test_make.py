@@ -77,7 +77,7 @@ def test_no_prompt_comes_twice_and_another_seed_makes_others():
     assert one == again != other
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(stop=st.integers(1, 59), seed=st.integers(0, 3))
 def test_interrupted_is_uninterrupted(tmp_path_factory, stop, seed):
     folder = tmp_path_factory.mktemp("rows")

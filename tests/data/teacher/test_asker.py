@@ -60,7 +60,7 @@ def test_one_answer_is_asked_for_once_by_many_threads(ledger):
     assert one.from_cache == 15
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 12), st.integers(1, 6), st.lists(st.sampled_from(list(Outcome)[1:6])))
 def test_a_budget_of_calls_is_kept_under_threads(tmp_path_factory, calls, threads, fails):
     with Ledger(tmp_path_factory.mktemp("x") / "answers.sqlite") as ledger:

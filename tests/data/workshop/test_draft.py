@@ -52,7 +52,7 @@ def content(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(total=st.integers(0, 40), stops=st.lists(st.integers(0, 39), max_size=4))
 def test_interrupted_is_uninterrupted(tmp_path_factory, total, stops):
     whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")

@@ -68,11 +68,12 @@ def _bandwidth(device: torch.device) -> float:
 
 
 def _arithmetic(base: Base) -> float:
-    """Operations a second of a product of two square matrices; two a multiplication. On a CPU of
-    packed ones, the fastest that are known."""
+    """Operations a second of a product of two square matrices; two a multiplication. Of packed
+    ones where the engine takes those for so many rows."""
     side, dtype = _SIDE[base.device.type], base.model.dtype
     left = torch.randn(side, side, device=base.device, dtype=dtype)
-    product = Packed.of(left) if packable(left) else left.matmul
+    packed = Packed.of(left) if packable(left) else None
+    product = packed if packed is not None and packed.suits(side) else left.matmul
     return 2 * side**3 / _fastest(base.device, lambda: product(left))
 
 
