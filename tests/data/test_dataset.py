@@ -139,6 +139,55 @@ def test_what_was_made_from_a_held_out_row_is_not_trained_on(folder):
     assert "validation: 1 of 6 rows were not labelled by people" in " ".join(report.findings)
 
 
+def test_no_row_is_trained_on_from_which_a_held_out_row_was_made(folder):
+    seed = rows(1)[0]
+    child = made({**seed, "text": "tikcet 0"}, RowKind.AUGMENTED, "augment", "r", origin_of(seed))
+    write(folder / "validation.jsonl", [*rows(5, start=100), child])
+    prepared = prepare(task(folder), RENDERER, folder / "out")
+    dropped = [json.loads(line) for line in (folder / "out" / FILE_NAME).read_text().splitlines()]
+    assert [(one["row"], one["detail"]) for one in dropped] == [
+        ("train.jsonl:1", "validation row validation.jsonl:6 was made from it")
+    ]
+    assert "validation.jsonl:6" in [one.row_id for one in prepared.validation]
+
+
+def test_kin_is_followed_through_rows_between(folder):
+    """A held-out row that was itself varied is the root of none: the rows between tell."""
+    line = [rows(1, start=500)[0]]
+    for text in ("ticket 501", "ticket 502", "ticket 503", "ticket 504"):
+        parent = origin_of(line[-1])
+        line.append(made({**line[0], "text": text}, RowKind.AUGMENTED, "augment", "r", parent))
+    _, first, held, third, fourth = line
+    write(folder / "train.jsonl", [*rows(20), first, third, fourth])
+    write(folder / "validation.jsonl", [*rows(5, start=100), held])
+    prepare(task(folder), RENDERER, folder / "out")
+    dropped = [json.loads(line) for line in (folder / "out" / FILE_NAME).read_text().splitlines()]
+    assert [(one["row"], one["detail"]) for one in dropped] == [
+        ("train.jsonl:21", "validation row validation.jsonl:6 was made from it"),
+        ("train.jsonl:22", "made from validation row validation.jsonl:6"),
+        ("train.jsonl:23", "made from validation row validation.jsonl:6"),
+    ]
+
+
+def test_a_varied_row_is_not_held_out_by_share(tmp_path):
+    seeds = rows(40)
+    varied = [
+        made({**row, "text": f"{row['text']}!"}, RowKind.AUGMENTED, "augment", "r", origin_of(row))
+        for row in seeds
+    ]
+    write(tmp_path / "train.jsonl", [*seeds, *varied])
+    data = {"train": "train.jsonl", "validation_share": 0.3, "test_share": 0.2}
+    prepared = prepare(task(tmp_path, data=data), RENDERER)
+    held = [*prepared.validation, *prepared.test]
+    assert len(held) > 5
+    assert all(int(one.row_id.partition(":")[2]) <= 40 for one in held)
+    # Their own variants go, and no other row does.
+    assert len(prepared.train) == 2 * (40 - len(held))
+    write(tmp_path / "train.jsonl", varied)
+    with pytest.raises(DataError, match=r"name data\..*; rows varied from others are not held out"):
+        prepare(task(tmp_path, data=data), RENDERER)
+
+
 def test_cut_contexts_are_counted(folder):
     write(folder / "train.jsonl", [{**row, "doc": "d" * 600} for row in rows(3)])
     write(folder / "validation.jsonl", [{**row, "doc": "d"} for row in rows(3, start=9)])

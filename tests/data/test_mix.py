@@ -173,6 +173,13 @@ def test_a_broken_origin_costs_its_row_and_is_told(tmp_path):
     assert written.counts["not read: broken line"] == 2
 
 
+def test_a_source_is_not_replaced_by_the_mix(tmp_path):
+    source = save(tmp_path / "train.jsonl", seeds(20))
+    with pytest.raises(SpecError, match="is a file to be read"):
+        mix_rows([source], tmp_path, MixSpec(), overwrite=True)
+    assert load(tmp_path, "train") == seeds(20)
+
+
 def test_nothing_left_is_an_error_that_says_why(tmp_path):
     source = save(tmp_path / "s.jsonl", seeds(5))
     with pytest.raises(DataError, match=r"no training row is left: .*share: 5"):

@@ -66,7 +66,7 @@ def label_rows(
     inputs = file_digests(sources)
     with teacher_of(task) as teacher:
         settings = {"teacher": teacher.name, "labels": labels, "to": column, "least": least}
-        step = Step("label", _recipe(teacher), settings, inputs)
+        step = Step("label", _recipe(teacher), settings, inputs, sources)
         labelling = _Labelling(teacher, labels, column, least, step.stamp)
 
         def work(draft: Draft) -> None:
@@ -155,7 +155,7 @@ def soften_rows(
         header = _header(task, teacher)
         asked = [task.template.model_dump(), task.labels, task.label_field, task.references_field]
         settings = {**header.line(), "teacher": teacher.name, "task": asked, "top": TOP}
-        step = Step("soften", _recipe(teacher), settings, inputs)
+        step = Step("soften", _recipe(teacher), settings, inputs, task.data.files)
 
         def work(draft: Draft) -> None:
             if draft.units == 0:

@@ -11,7 +11,7 @@ from pretune.core.errors import DataError, SpecError
 from pretune.core.protocols import Renderer
 from pretune.core.records import Example, Row, TokenExample
 from pretune.core.segments import Role, Turn
-from pretune.data.descent import Descent
+from pretune.data.descent import Descent, varied
 from pretune.data.rejected import FILE_NAME, Rejected, write_rejected
 from pretune.data.report import DataReport, SplitReport
 from pretune.data.screening import screen
@@ -156,7 +156,8 @@ def read_examples(
 ) -> Iterator[tuple[Split, Row | None, Example | Rejected]]:
     """Rows of ``task``'s files in order, with their splits; a row that cannot be read is ``None``.
 
-    One row is in memory at a time.
+    A row that was varied from another is not cut from the training rows: the other may be one of
+    them. One row is in memory at a time.
     """
     data = task.data
     given = {Split.TRAIN: data.train, Split.VALIDATION: data.validation, Split.TEST: data.test}
@@ -170,7 +171,8 @@ def read_examples(
                 if isinstance(row, Rejected):
                     yield split, None, row
                     continue
-                cut = split_of(template.split_key(row), shares) if split is Split.TRAIN else split
+                whole = split is not Split.TRAIN or varied(row)
+                cut = split if whole else split_of(template.split_key(row), shares)
                 yield cut, row, template.example(row)
 
 
@@ -228,6 +230,6 @@ def _nothing_left(
         share = getattr(task.data, f"{split}_share")
         return (
             f'{message}; train has too few rows for {split}_share "{share}"; '
-            f"raise it, or name data.{split}"
+            f"raise it, or name data.{split}; rows varied from others are not held out"
         )
     return f"{message}; the files hold no rows"

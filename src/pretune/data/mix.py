@@ -94,7 +94,8 @@ def mix_rows(
         BusyError: see :func:`pretune.data.workshop.draft.write_rows`.
     """
     given = _Given(((sources, None), (validation, Fate.VALIDATION), (test, Fate.TEST)), progress)
-    inputs = file_digests([path for paths, _ in given.files for path in paths])
+    paths = [path for some, _ in given.files for path in some]
+    inputs = file_digests(paths)
     fates, unread = _look(given, spec)
     if not (fates == Fate.TRAIN).any():
         raise DataError(f"no training row is left: {_told(fates, unread)}")
@@ -103,7 +104,7 @@ def mix_rows(
         "validation": [path.name for path in validation],
         "test": [path.name for path in test],
     }
-    step = Step("mix", out.name, settings, inputs)
+    step = Step("mix", out.name, settings, inputs, paths)
     files = {name: out / f"{name}.jsonl" for fate, name in _FILES.items() if (fates == fate).any()}
     return write_rows(
         step, files, lambda draft: _write(draft, given, fates, unread), overwrite=overwrite

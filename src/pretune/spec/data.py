@@ -49,6 +49,12 @@ class DataSpec(Strict):
     )
     encoding: str = Field("utf-8", description="encoding of text files")
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of all splits, each once; data sets of the hub are none."""
+        sources = (*self.train, *(self.validation or ()), *(self.test or ()))
+        return tuple(dict.fromkeys(one for one in sources if isinstance(one, Path)))
+
     @field_validator("train", "validation", "test", mode="before")
     @classmethod
     def _as_sources(cls, value: Any, info: ValidationInfo) -> Any:

@@ -47,6 +47,15 @@ def vary(fields, name, template=FREE, labels=(), seed=0, **spec):
     return operator.vary(Varied(fields, Columns.of(task)), Random(seed))
 
 
+def test_neither_training_nor_held_out_rows_are_replaced_by_variants(tmp_path):
+    task = task_of(tmp_path, [{"text": "Anna waits for 50 euros.", "label": "a"}])
+    for name in ("train.jsonl", "test.jsonl"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(SpecError, match=f'{name}" is a file to be read'):
+            augment_rows(task, tmp_path / name, AugmentSpec(operators=("typo",)), overwrite=True)
+        assert (tmp_path / name).read_bytes() == before
+
+
 TEXT = st.text(alphabet="ab 一二", max_size=20)
 
 

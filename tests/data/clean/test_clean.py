@@ -75,6 +75,15 @@ def run(folder, train, test=(), labels=tuple(ASKS), **spec):
     return found, removed, flagged
 
 
+def test_the_task_s_own_files_are_not_replaced(tmp_path):
+    task = task_of(tmp_path, rows(30))
+    before = (tmp_path / "train.jsonl").read_bytes()
+    with pytest.raises(SpecError, match=r'train.jsonl" is a file to be read; name another'):
+        clean_rows(task, tmp_path, CleanSpec(), overwrite=True)
+    assert (tmp_path / "train.jsonl").read_bytes() == before
+    assert not (tmp_path / "cleaning.part").exists()
+
+
 def test_near_duplicates_and_leaks_go_and_the_first_stays(tmp_path):
     base = rows(60)
     near = [{**row, "text": row["text"].upper() + " ."} for row in base[:5]]

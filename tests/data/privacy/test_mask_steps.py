@@ -208,5 +208,5 @@ def test_files_that_exist_are_not_replaced_unasked(tmp_path):
     mask_rows(source, tmp_path / "m.jsonl", tmp_path / "k")
     with pytest.raises(BusyError, match="exists; name another"):
         mask_rows(source, tmp_path / "m.jsonl", tmp_path / "k")
-    with pytest.raises(SpecError, match="is the file to be read"):
+    with pytest.raises(SpecError, match="is a file to be read"):
         mask_rows(source, source, tmp_path / "k", overwrite=True)

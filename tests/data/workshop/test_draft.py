@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pretune
-from pretune.core.errors import BusyError, StorageError
+from pretune.core.errors import BusyError, SpecError, StorageError
 from pretune.core.files import folder_lock
 from pretune.data.workshop import draft as module
 from pretune.data.workshop.draft import Draft, write_rows
@@ -50,6 +50,18 @@ def files(folder):
 
 def content(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))}
+
+
+def test_what_a_step_reads_is_not_replaced(tmp_path):
+    source = files(tmp_path)["odd"]
+    source.write_text("rows")
+    (tmp_path / "other-name.jsonl").symlink_to(source)
+    for name in (source, tmp_path / "other-name.jsonl"):
+        step = Step("count", "numbers", {}, {}, [tmp_path / "gone.jsonl", name])
+        with pytest.raises(SpecError, match=r'odd.jsonl" is a file to be read; name another'):
+            write_rows(step, files(tmp_path), numbers(3), overwrite=True)
+    assert source.read_text() == "rows"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @settings(max_examples=25)

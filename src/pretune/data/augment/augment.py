@@ -133,10 +133,11 @@ def _step(task: TaskSpec, spec: AugmentSpec, asked: Asked | None) -> Step:
             "mask": asked.mask and asked.mask.name,
         }
     paths = [source for source in task.data.train if isinstance(source, Path)]
-    inputs = file_digests([*paths, *([] if spec.names is None else [spec.names])])
+    names = [] if spec.names is None else [spec.names]
+    inputs = file_digests([*paths, *names])
     if asked is not None and asked.mask is not None:
         inputs = asked.mask.digests(inputs)
-    return Step("augment", "+".join(spec.operators), settings, inputs)
+    return Step("augment", "+".join(spec.operators), settings, inputs, [*task.data.files, *names])
 
 
 class _Work:

@@ -12,7 +12,7 @@ from pretune.core.files import folder_lock, storage_errors, write_atomic
 from pretune.data.clean.examine import SPLITS, Asked, Examined, Progress, examine, rows_of
 from pretune.data.clean.report import Cleaned, Sample, render
 from pretune.data.splits import Split
-from pretune.data.workshop.draft import Draft, refuse_others, write_rows
+from pretune.data.workshop.draft import Draft, refuse_others, refuse_sources, write_rows
 from pretune.data.workshop.step import Step, Written
 from pretune.data.workshop.tracked import file_digests
 from pretune.spec.cleaning import CleanSpec, Flag
@@ -42,6 +42,7 @@ def clean_rows(
     where it was in writing them.
 
     Raises:
+        SpecError: a file to be read would be replaced.
         DataError: a file that cannot be read, or no training row.
         StorageError: the folder cannot be written.
         BusyError: another process cleans into the folder; see also
@@ -49,6 +50,7 @@ def clean_rows(
     """
     step = _step(task, spec)
     files = {name: out / f"{name}.jsonl" for name in ("train", "removed", "flagged")}
+    refuse_sources(step.sources, files.values())
     with _scratch(out) as folder:
         if not overwrite:
             refuse_others(step, files)
@@ -68,14 +70,8 @@ def _scratch(out: Path) -> Iterator[Path]:
 
 
 def _step(task: TaskSpec, spec: CleanSpec) -> Step:
-    paths = [
-        source
-        for split in ("train", "validation", "test")
-        for source in getattr(task.data, split) or ()
-        if isinstance(source, Path)
-    ]
     settings = {**spec.model_dump(mode="json"), "task": task.digest()}
-    return Step("clean", task.name, settings, file_digests(list(dict.fromkeys(paths))))
+    return Step("clean", task.name, settings, file_digests(task.data.files), task.data.files)
 
 
 def _write(

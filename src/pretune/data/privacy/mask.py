@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pretune.core.batched import batched
-from pretune.core.errors import DataError, SpecError
+from pretune.core.errors import DataError
 from pretune.core.names import unknown
 from pretune.core.origin import KEY
 from pretune.data.privacy.detector import Detector
@@ -19,7 +19,7 @@ from pretune.data.privacy.recognisers import RECOGNISERS
 from pretune.data.privacy.recognisers.presidio import load_presidio
 from pretune.data.privacy.rows import SpansLost
 from pretune.data.privacy.vault import Vault
-from pretune.data.workshop.draft import Draft, write_rows
+from pretune.data.workshop.draft import Draft, refuse_sources, write_rows
 from pretune.data.workshop.step import Step, Written
 from pretune.data.workshop.tracked import Tracked, Unread, file_digests, read_tracked
 
@@ -68,7 +68,7 @@ def mask_rows(
         DataError: a file that cannot be read, a key file that others may read, another key's vault.
         BusyError: see :func:`pretune.data.workshop.draft.write_rows`.
     """
-    _refuse_same(source, out)
+    refuse_sources([source], [out])
     inputs = file_digests([source])
     used = load_key(key) if key.exists() else make_key(key)
     settings = {
@@ -112,7 +112,7 @@ def unmask_rows(
         DataError: a file that cannot be read; no key file or vault, or such that do not fit.
         BusyError: see :func:`pretune.data.workshop.draft.write_rows`.
     """
-    _refuse_same(source, out)
+    refuse_sources([source], [out])
     used = load_key(key)
     step = Step("unmask", out.stem, {"key": used.id}, _keyed(file_digests([source]), used))
     with Vault(vault_of(key), used) as vault:
@@ -172,8 +172,3 @@ def _work(
 def _keyed(inputs: Mapping[str, str], key: Key) -> dict[str, str]:
     """Digests of private files as the lineage may tell them."""
     return {name: key.digest(digest) for name, digest in inputs.items()}
-
-
-def _refuse_same(source: Path, out: Path) -> None:
-    if source.resolve() == out.resolve():
-        raise SpecError(f'"{out}" is the file to be read; name another with --out')

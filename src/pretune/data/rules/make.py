@@ -237,5 +237,5 @@ def make_rows(
             if progress is not None:
                 progress(1)
 
-    step = Step("rules", rules.name, settings, inputs)
+    step = Step("rules", rules.name, settings, inputs, book.files)
     return write_rows(step, {"rows": out}, work, overwrite=overwrite)

@@ -10,12 +10,12 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pretune.core.errors import BusyError, PretuneError, StorageError
+from pretune.core.errors import BusyError, PretuneError, SpecError, StorageError
 from pretune.core.files import folder_lock, storage_error, write_atomic
 from pretune.data.workshop.lineage import add_line, output_of
 from pretune.data.workshop.step import Step, Written
@@ -142,10 +142,12 @@ def write_rows(
     When it fails, or the process dies, the same call goes on where it was.
 
     Raises:
+        SpecError: one of ``files`` is a source of ``step``.
         BusyError: another process writes into the folder; a file exists; or what was begun there
             had other settings or inputs.
         StorageError: the disk is full or the folder cannot be written.
     """
+    refuse_sources(step.sources, files.values())
     journal = _journal_of(files)
     try:
         with folder_lock(journal.parent, "writing rows"):
@@ -174,6 +176,18 @@ def _fill(draft: Draft, work: Callable[[Draft], None]) -> None:
         raise
     finally:
         draft.close()
+
+
+def refuse_sources(sources: Sequence[Path], files: Iterable[Path]) -> None:
+    """See that no source would be replaced by what is made of it.
+
+    Raises:
+        SpecError: one of ``files`` is one of ``sources``, under whatever name.
+    """
+    there = [source for source in sources if source.exists()]
+    for path in files:
+        if path.exists() and any(path.samefile(source) for source in there):
+            raise SpecError(f'"{path}" is a file to be read; name another with --out')
 
 
 def refuse_others(step: Step, files: Mapping[str, Path]) -> None:

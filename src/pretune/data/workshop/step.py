@@ -1,6 +1,6 @@
 """A step of the workshop: all that decides its output, and what it wrote."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ class Step:
     """What decides every byte of a step's outputs.
 
     ``name`` is the step's (``rules``, ``mix``), ``recipe`` what people call what it was told,
-    ``settings`` all of that as JSON, ``inputs`` the digest of each file that it reads.
+    ``settings`` all of that as JSON, ``inputs`` the digest of each file that it reads; ``sources``,
+    where these lie, decides nothing, but none of them is written over.
     """
 
     name: str
     recipe: str
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
+    sources: Sequence[Path] = ()
 
     @property
     def digest(self) -> str:
