@@ -291,11 +291,20 @@ def test_finished_trials_that_break_a_goal_beside_half_trained_ones():
         raise tuned._nothing_finished([slow], 60.0, unfinished=1)
 
 
-def test_a_server_that_fails_breaks_no_goal(task, tmp_path, monkeypatch):
+def test_a_server_that_fails_breaks_no_goal_and_is_tried_again(task, tmp_path, monkeypatch):
     limited = task.model_copy(update={"goals": _goals("p99_latency_ms < 500 at 5 rps")})
-    _served(monkeypatch, PretuneError("the port is taken"))
+    asked = _served(monkeypatch, PretuneError("the port is taken"), 900, 80)
     found = pretune.tune(limited, tmp_path / "out", SMALL)
-    assert found.best.served == ("not measured: the port is taken",)
+    assert (found.best.served, found.best.unserved) == (None, "the port is taken")
+    said = f"trial {found.best.number} could not be served: the port is taken; its goals on serving"
+    assert any(note.startswith(said) for note in found.notes())
+    again = pretune.tune(limited, tmp_path / "out", SMALL)
+    assert asked == [f"{one:04d}" for one in (found.best.number,) * 2 + (again.best.number,)]
+    first = again.trials[found.best.number]
+    assert first.broken
+    assert not first.unserved
+    assert again.best.number != first.number
+    assert again.best.served
 
 
 def test_memory_that_a_training_took_is_held_to_its_goal(task, tmp_path, monkeypatch):

@@ -36,9 +36,9 @@ class Mark(NamedTuple):
 class Trial(Strict):
     """One configuration and what came of it. ``marks`` are its measurements, ``value`` the best of
     them; ``broken`` are goals that it does not meet, as measured; ``served`` is what came of those
-    on serving, ``None`` if it was not served; ``reason`` says why it was refused, stopped or
-    failed. ``knobs`` are what was chosen, ``spec`` is the task's digest, ``privacy`` what the
-    training promises of any one row."""
+    on serving, ``None`` if it was not served, and ``unserved`` why that failed; ``reason`` says why
+    it was refused, stopped or failed. ``knobs`` are what was chosen, ``spec`` is the task's digest,
+    ``privacy`` what the training promises of any one row."""
 
     number: int
     fate: Fate
@@ -52,6 +52,7 @@ class Trial(Strict):
     reason: str = ""
     broken: tuple[str, ...] = ()
     served: tuple[str, ...] | None = None
+    unserved: str = ""
     seconds: float = 0.0
     steps: int = 0
     parameters: int = 0

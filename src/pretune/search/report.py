@@ -93,6 +93,11 @@ class Outcome:
             )
         for one in self.trials:
             found += [f"trial {one.number}, served: {line}" for line in one.served or ()]
+            if one.unserved:
+                found.append(
+                    f"trial {one.number} could not be served: {one.unserved}; its goals on serving "
+                    "are open, and the same command tries again"
+                )
         return found + self._private() + [f"not begun with {one}" for one in self.passed]
 
     def _private(self) -> list[str]:
