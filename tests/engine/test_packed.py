@@ -4,10 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pretune.bases.processor import multiplies_bf16
 from pretune.engine import packed
 from pretune.engine.packed import Packed, packable, packed_bytes
 
-NATIVE = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+NATIVE = multiplies_bf16()
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-8}
 """Relative to the largest number: of bf16, one rounding of 8 bits."""
 
