@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from safetensors.torch import save
 
@@ -14,6 +15,10 @@ from pretune.core.digest import SHORT, of_bytes, of_json
 from pretune.core.errors import AdapterError
 from pretune.core.scope import SCOPE_VERSION, Scope
 from pretune.spec.methods import AnyMethod
+
+_BLANKS: WeakKeyDictionary[Base, dict[str, Weights]] = WeakKeyDictionary()
+"""By base and method, what :meth:`Method.saved` gives: for a base of many layers that takes longer
+than reading the file, and a server reads many adapters of one kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +88,15 @@ class Adapter:
                     f"{_few(sites)}"
                 )
             grouped[place][part] = value
-        _check_shapes(self.weights, self.method.saved(base.anatomy))
+        _check_shapes(self.weights, self._blanks(base))
         self._check_effect()
         return grouped
+
+    def _blanks(self, base: Base) -> Weights:
+        known, kind = _BLANKS.setdefault(base, {}), self.config.model_dump_json()
+        if kind not in known:
+            known[kind] = self.method.saved(base.anatomy)
+        return known[kind]
 
     def _check_base(self, base: Base) -> None:
         if self.base_digest != base.digest:
