@@ -323,6 +323,21 @@ def test_a_deadline_ends_a_request(endless):
     until_idle(endless)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_deadline_ends_a_stream_that_has_begun(endless, n):
+    body = {"model": "base", "messages": [QUESTION], "max_tokens": 700, "stream": True, "n": n}
+    with (
+        httpx.Client(base_url=endless.url, timeout=30) as one,
+        one.stream("POST", "/v1/chat/completions", json={**body, "timeout": 0.5}) as response,
+    ):
+        lines = [line for line in response.iter_lines() if line]
+    assert response.status_code == 200
+    assert "not done after 0.5 seconds" in lines[-2]
+    assert lines[-1] == "data: [DONE]"
+    assert len(lines) > 3
+    until_idle(endless)
+
+
 def test_too_many_requests_are_told_to_come_back(endless):
     body = {"model": "base", "messages": [QUESTION], "max_tokens": 700, "stream": True, "n": 2}
     with (

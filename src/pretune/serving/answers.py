@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import uuid4
@@ -57,12 +58,18 @@ class Answer:
     scores: dict[str, float] = field(default_factory=dict)
 
 
+Items = AsyncGenerator[Piece | Answer, None]
+"""What is answered, as it comes; who closes it cancels the rest."""
+
+
 class Terms(NamedTuple):
     """On which terms a client is served: the ``salt`` of its part of the cache, the ``weight`` of
-    the task that it asks, and what its answers must look like."""
+    the task that it asks, ``until`` when it waits (by the event loop's clock), and what its answers
+    must look like."""
 
     salt: str
     weight: float
+    until: float | None = None
     constraint: Constraint | None = None
 
 
@@ -83,42 +90,25 @@ class Answerer:
         body: ChatBody | CompletionBody,
         asked: Sequence[Asked],
         terms: Terms,
-    ) -> AsyncIterator[Piece | Answer]:
+    ) -> Items:
         """Pieces of ``n`` choices a prompt as they come, and each choice's :class:`Answer` when it
         ended. Leaving early cancels all of them.
 
         Raises:
             Refused: what makes no sense for the task, no room, or a fault of one of the choices.
+            TimeoutError: the time that the terms leave is over.
         """
         choices = [one for one in asked for _ in range(body.n)]
         for one in asked:
             self._check(task, body, one)
         if body.wanted is not None:
-            constraint = await self._grammars.constraint(body.wanted, terms.salt)
+            async with asyncio.timeout_at(terms.until):
+                constraint = await self._grammars.constraint(body.wanted, terms.salt)
             terms = terms._replace(constraint=constraint)
-        queue: asyncio.Queue[Piece | Answer | BaseException] = asyncio.Queue()
-
-        async def follow(index: int, one: Asked) -> None:
-            try:
-                async for item in self._choice(task, body, one, index, terms):
-                    queue.put_nowait(item)
-            except BaseException as error:
-                queue.put_nowait(error)
-
-        # Not a task group: the generator may be closed by another task than the one that reads it.
-        following = [asyncio.create_task(follow(i, one)) for i, one in enumerate(choices)]
-        try:
-            left = len(choices)
-            while left:
-                item = await queue.get()
-                if isinstance(item, BaseException):
-                    raise item
-                left -= isinstance(item, Answer)
+        parts = [self._choice(task, body, one, i, terms) for i, one in enumerate(choices)]
+        async with aclosing(parts[0] if len(parts) == 1 else _merged(parts)) as items:
+            async for item in items:
                 yield item
-        finally:
-            for one_task in following:
-                one_task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
 
     def _check(self, task: ServedTask, body: Body, asked: Asked) -> None:
         length = sum(map(len, asked.segments))
@@ -192,24 +182,52 @@ class Answerer:
         asked: Asked,
         index: int,
         terms: Terms,
-    ) -> AsyncIterator[Piece | Answer]:
+    ) -> Items:
         text, answer = TextStream(self._renderer.spell, body.stops), Answer(index)
         request = self._request(task, body, asked, index, terms)
-        async for output in self._worker.run(request, asked.options):
-            if output.scores is not None:
-                _labelled(task, output.scores, answer)
-                yield Piece(index, answer.text, begun=output.begun)
-            answer.chosen += output.new
-            answer.tokens += len(output.new)
-            piece = text.add([chosen.token for chosen in output.new])
-            if output.done is not None:
-                answer.reason = _reason(output.done, body)
-                piece += text.close()
-                answer.text = text.text
-            if piece or output.new or (output.begun and output.scores is None):
-                yield Piece(index, piece, output.new, begun=output.begun)
+        async with aclosing(self._worker.run(request, asked.options, terms.until)) as outputs:
+            async for output in outputs:
+                if output.scores is not None:
+                    _labelled(task, output.scores, answer)
+                    yield Piece(index, answer.text, begun=output.begun)
+                answer.chosen += output.new
+                answer.tokens += len(output.new)
+                piece = text.add([chosen.token for chosen in output.new])
+                if output.done is not None:
+                    answer.reason = _reason(output.done, body)
+                    piece += text.close()
+                    answer.text = text.text
+                if piece or output.new or (output.begun and output.scores is None):
+                    yield Piece(index, piece, output.new, begun=output.begun)
         yield Piece(index, "", reason=answer.reason)
         yield answer
+
+
+async def _merged(parts: Sequence[Items]) -> Items:
+    """Items of all ``parts`` as they come; the first error ends all of them."""
+    queue: asyncio.Queue[Piece | Answer | BaseException] = asyncio.Queue()
+
+    async def follow(part: Items) -> None:
+        try:
+            async for item in part:
+                queue.put_nowait(item)
+        except BaseException as error:
+            queue.put_nowait(error)
+
+    # Not a task group: the generator may be closed by another task than the one that reads it.
+    following = [asyncio.create_task(follow(part)) for part in parts]
+    try:
+        left = len(parts)
+        while left:
+            item = await queue.get()
+            if isinstance(item, BaseException):
+                raise item
+            left -= isinstance(item, Answer)
+            yield item
+    finally:
+        for one in following:
+            one.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
 
 
 def _reason(done: Completion, body: Body) -> str:

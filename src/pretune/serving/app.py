@@ -18,7 +18,7 @@ from pretune.core.protocols import Renderer
 from pretune.engine.engine import Begun
 from pretune.serving.admin import admin_routes, closed, is_admin_path
 from pretune.serving.admission import Admission
-from pretune.serving.answers import Answer, Answerer, Piece, Terms
+from pretune.serving.answers import Answer, Answerer, Items, Piece, Terms
 from pretune.serving.bodies import Body, ChatBody, CompletionBody, read
 from pretune.serving.catalogue import Asked, Catalogue, ServedTask
 from pretune.serving.forms import Chat, Form, Text
@@ -196,7 +196,7 @@ class _Routes:
     ) -> Response:
         form = kind(self._service.renderer.spell, log_probs=body.alternatives is not None)
         call = _Call(task, sum(len(s) for one in asked for s in one.segments), self._service.meter)
-        items = self._within(body, self._admitted(request.state.key, task, body, asked), call)
+        items = self._counted(body, self._admitted(request.state.key, task, body, asked), call)
         head = {
             "id": f"{form.prefix}-{uuid4().hex}",
             "created": int(time.time()),
@@ -216,41 +216,35 @@ class _Routes:
 
     async def _admitted(
         self, key: str, task: ServedTask, body: Any, asked: Sequence[Asked]
-    ) -> AsyncIterator[Piece | Answer]:
+    ) -> Items:
         """What is answered, while the limits let it; kept apart in the cache from other keys'."""
         admission = self._service.admission
-        terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name))
+        until = asyncio.get_running_loop().time() + (body.timeout or DEADLINE)
+        terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name), until)
         answering = self._answerer.stream(task, body, asked, terms)
         answering = self.shadows.follow(answering, self._service.catalogue, task, body, terms)
         with admission.admit(key, task.name, len(asked) * body.n):
-            async with aclosing(answering) as own:  # type: ignore[type-var]
+            async with aclosing(answering) as own:
                 async for item in own:
                     yield item
 
-    async def _within(
-        self, body: Body, items: AsyncIterator[Piece | Answer], call: "_Call"
-    ) -> AsyncIterator[Piece | Answer]:
-        """``items`` until the request's deadline, counted whatever comes of them."""
-        end = asyncio.get_running_loop().time() + (body.timeout or DEADLINE)
+    async def _counted(self, body: Body, items: Items, call: "_Call") -> Items:
+        """``items``, counted whatever comes of them."""
         outcome = "cancelled"
         try:
-            async with aclosing(items) as own:  # type: ignore[type-var]
-                while True:
-                    try:
-                        async with asyncio.timeout_at(end):
-                            item = await anext(own)
-                    except StopAsyncIteration:
-                        outcome = "ok"
-                        return
-                    except TimeoutError:
-                        raise Refused(
-                            f"not done after {body.timeout or DEADLINE:g} seconds; ask for fewer "
-                            "tokens or give it more time",
-                            504,
-                            kind="timeout_error",
-                        ) from None
+            async with aclosing(items) as own:
+                async for item in own:
                     call.note(item)
                     yield item
+            outcome = "ok"
+        except TimeoutError:
+            outcome = "504"
+            raise Refused(
+                f"not done after {body.timeout or DEADLINE:g} seconds; ask for fewer tokens or "
+                "give it more time",
+                504,
+                kind="timeout_error",
+            ) from None
         except Refused as error:
             outcome = str(error.status)
             raise
@@ -260,7 +254,7 @@ class _Routes:
     async def _events(
         self,
         first: Piece | Answer,
-        items: AsyncIterator[Piece | Answer],
+        items: Items,
         head: dict[str, Any],
         body: Any,
         form: Form,
@@ -268,7 +262,7 @@ class _Routes:
     ) -> AsyncIterator[str]:
         """Server-sent events; an error after the first one is an event too, and the last."""
         try:
-            async with aclosing(items) as own:  # type: ignore[type-var]
+            async with aclosing(items) as own:
                 item: Piece | Answer | None = first
                 while item is not None:
                     if isinstance(item, Piece):
@@ -322,7 +316,7 @@ class _Call:
         }
 
 
-async def _collected(items: AsyncIterator[Piece | Answer]) -> list[Answer]:
+async def _collected(items: Items) -> list[Answer]:
     answers = [item async for item in items if isinstance(item, Answer)]
     return sorted(answers, key=lambda answer: answer.index)
 

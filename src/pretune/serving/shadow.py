@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from fastapi import Request
 
 from pretune.core.errors import PretuneError
-from pretune.serving.answers import Answer, Answerer, Piece, Terms
+from pretune.serving.answers import Answer, Answerer, Items, Terms
 from pretune.serving.bodies import ChatBody, CompletionBody
 from pretune.serving.catalogue import Catalogue, ServedTask
 from pretune.serving.meter import Meter
@@ -39,12 +38,12 @@ class Shadows:
 
     def follow(
         self,
-        items: AsyncIterator[Piece | Answer],
+        items: Items,
         catalogue: Catalogue,
         task: ServedTask,
         body: ChatBody | CompletionBody,
         terms: Terms,
-    ) -> AsyncIterator[Piece | Answer]:
+    ) -> Items:
         """``items`` as they are; after a good end the shadow of ``task``, if any, is asked too, on
         the same terms."""
         shadow = catalogue.shadow_of(task)
@@ -52,14 +51,14 @@ class Shadows:
 
     async def _followed(
         self,
-        items: AsyncIterator[Piece | Answer],
+        items: Items,
         catalogue: Catalogue,
         shadow: ServedTask,
         body: ChatBody | CompletionBody,
         terms: Terms,
-    ) -> AsyncIterator[Piece | Answer]:
+    ) -> Items:
         answers = []
-        async with aclosing(items) as own:  # type: ignore[type-var]
+        async with aclosing(items) as own:
             async for item in own:
                 if isinstance(item, Answer):
                     answers.append(item)
@@ -83,7 +82,7 @@ class Shadows:
         try:
             async with asyncio.timeout(SHADOW_SECONDS):
                 asked = catalogue.asked(shadow, body)
-                stream = self._answerer.stream(shadow, body, asked, terms)
+                stream = self._answerer.stream(shadow, body, asked, terms._replace(until=None))
                 found = [item async for item in stream if isinstance(item, Answer)]
             result = "agrees" if _said(found) == _said(answers) else "differs"
         except Refused as error:

@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import NamedTuple
 
 from pretune.core.errors import PretuneError
 from pretune.core.records import Completion, FinishReason, Request
@@ -14,17 +15,16 @@ _FAULTS = 3
 """Steps that may fail one after another before the engine counts as broken."""
 
 
-class _Listener:
+class _Listener(NamedTuple):
     """Where a request's outputs go: a queue of the event loop that asked."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.queue: asyncio.Queue[Output] = asyncio.Queue()
+    loop: asyncio.AbstractEventLoop
+    queue: asyncio.Queue[Output | None]
 
-    def tell(self, output: Output) -> None:
-        """From any thread; a loop that is gone hears nothing."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.queue.put_nowait, output)
+
+def _hand_over(told: Sequence[tuple[_Listener, Output]]) -> None:
+    for listener, output in told:
+        listener.queue.put_nowait(output)
 
 
 class Worker:
@@ -79,12 +79,16 @@ class Worker:
         self._thread.join()
 
     async def run(
-        self, request: Request, options: Sequence[Sequence[int]] | None = None
-    ) -> AsyncIterator[Output]:
+        self,
+        request: Request,
+        options: Sequence[Sequence[int]] | None = None,
+        until: float | None = None,
+    ) -> AsyncGenerator[Output, None]:
         """The outputs of ``request`` as they come. Leaving early cancels it.
 
         Raises:
             Refused: 429 when too many requests are under way, 503 when the server is stopping.
+            TimeoutError: it was not done ``until`` then, by the event loop's clock.
         """
         if not self.ready:
             raise overloaded("the server is stopping; ask another one", 503)
@@ -93,18 +97,22 @@ class Worker:
                 f"{self.load} requests are under way, which is as many as this server takes; "
                 "try again in a moment"
             )
-        listener = _Listener()
+        listener = _Listener(asyncio.get_running_loop(), asyncio.Queue())
         self._listeners[request.id] = listener
         if request.adapter is not None:
             self._engine.expect(request.adapter)
         self._order(lambda: self._submit(request, options))
+        # One timer a request, not one an output.
+        end = until and listener.loop.call_at(until, listener.queue.put_nowait, None)
         try:
-            while True:
-                output = await listener.queue.get()
+            while (output := await listener.queue.get()) is not None:
                 yield output
                 if output.done is not None or output.scores is not None:
                     return
+            raise TimeoutError
         finally:
+            if end:
+                end.cancel()
             if self._listeners.pop(request.id, None) is not None:
                 self._order(lambda: self._engine.cancel(request.id))
 
@@ -116,7 +124,7 @@ class Worker:
         try:
             self._engine.submit(request, options)
         except PretuneError as error:
-            self._tell(_failed(request.id, error))
+            self._tell([_failed(request.id, error)])
 
     def _run(self) -> None:
         while not self._stopping:
@@ -129,8 +137,8 @@ class Worker:
             if not self._stopping:
                 self._engine.check()  # law 11, whenever there is nothing to do
         self._engine.close()
-        for name in list(self._listeners):
-            self._tell(Output(name, done=Completion(name, (), FinishReason.CANCELLED)))
+        left = [Completion(name, (), FinishReason.CANCELLED) for name in list(self._listeners)]
+        self._tell([Output(one.request_id, done=one) for one in left])
 
     def _step(self) -> None:
         try:
@@ -139,17 +147,20 @@ class Worker:
         except Exception as error:  # whatever it is, it must not stop the others for good
             self._faults += 1
             outputs = [_failed(name, error) for name in self._engine.abort()]
-        for output in outputs:
-            self._tell(output)
+        self._tell(outputs)
 
-    def _tell(self, output: Output) -> None:
-        ended = output.done is not None or output.scores is not None
-        listeners = self._listeners
-        listener = listeners.pop(output.request_id, None) if ended else listeners.get(
-            output.request_id
-        )  # fmt: skip
-        if listener is not None:
-            listener.tell(output)
+    def _tell(self, outputs: Sequence[Output]) -> None:
+        """What a step came to, in one call for each event loop: waking one costs more than what it
+        is told. A loop that is gone hears nothing."""
+        told: dict[asyncio.AbstractEventLoop, list[tuple[_Listener, Output]]] = {}
+        for output in outputs:
+            ended = output.done is not None or output.scores is not None
+            find = self._listeners.pop if ended else self._listeners.get
+            if (listener := find(output.request_id, None)) is not None:
+                told.setdefault(listener.loop, []).append((listener, output))
+        for loop, some in told.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_hand_over, some)
 
 
 def _failed(name: str, error: Exception) -> Output:
