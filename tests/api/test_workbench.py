@@ -8,7 +8,7 @@ from pretune import parse_task
 from pretune.api import Workbench
 from pretune.api.workbench import Question, sample, start_text
 from pretune.bases.fakes import tiny_base
-from pretune.core.errors import BusyError, DataError
+from pretune.core.errors import BusyError, DataError, TrainingError
 from pretune.core.files import folder_lock
 from pretune.core.records import TokenExample
 from pretune.core.segments import Role, TokenSegment
@@ -88,6 +88,15 @@ def test_a_refused_run_changes_nothing(bench, task, tmp_path):
         pytest.raises(BusyError, match="another process is training"),
     ):
         bench.train(other, tmp_path / "run", start=Start.OVERWRITE)
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+
+
+def test_a_refused_resume_changes_nothing(bench, task, tmp_path):
+    bench.train(task(), tmp_path / "run")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    other = task(template={"system": "Another.", "user": "{text}", "target": "{label}"})
+    with pytest.raises(TrainingError, match=r"cannot resume: .* rows was"):
+        bench.train(other, tmp_path / "run", start=Start.RESUME)
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 

@@ -221,9 +221,12 @@ class Workbench:
             if main and start is Start.NEW:
                 check_new(run.training)
             data = data or prepare(task, self.base.renderer, run.data if main else None)
+            logs: tuple[EventSink, ...] = ()
             if main:
-                self._begin(task, run, data, sinks)
-            logs = (JsonLines(run.log), TensorBoard(run.tensorboard)) if main else ()
+                for sink in sinks:
+                    sink.emit(Event("data.report", values=data.report.to_dict()))
+                kept = _Described(task, run, data)
+                logs = (kept, JsonLines(run.log), TensorBoard(run.tensorboard))
             result = self._tune(task, run, data, (*logs, *sinks), start, oversight)
             saved = adapter_path(result.adapter, run.adapters)
             trained = TrainedRun(run, result.adapter, saved, result, data)
@@ -231,14 +234,6 @@ class Workbench:
                 save_adapter(result.adapter, run.adapters)
                 run.write_record(trained.record())
         return trained
-
-    @staticmethod
-    def _begin(task: TaskSpec, run: RunFolder, data: TaskData, sinks: Sequence[EventSink]) -> None:
-        report = data.report.to_dict()
-        write_atomic(run.data / "report.json", json.dumps(report, indent=1) + "\n")
-        write_atomic(run.task, dump_task(task, run.path))
-        for sink in sinks:
-            sink.emit(Event("data.report", values=report))
 
     def _tune(
         self,
@@ -282,6 +277,23 @@ class Workbench:
             return {metric.name: metric.corpus(predictions) for metric in metrics}
 
         return Validation(measure, metrics[0].name, metrics[0].higher_is_better)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """Writes what a training is about as it starts: one that is refused leaves what was
+    there."""
+
+    task: TaskSpec
+    run: RunFolder
+    data: TaskData
+
+    def emit(self, event: Event) -> None:
+        if event.kind != "train.start":
+            return
+        report = self.data.report.to_dict()
+        write_atomic(self.run.data / "report.json", json.dumps(report, indent=1) + "\n")
+        write_atomic(self.run.task, dump_task(self.task, self.run.path))
 
 
 def _label_of(task: TaskSpec, text: str) -> str | None:
