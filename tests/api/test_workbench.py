@@ -100,6 +100,23 @@ def test_a_refused_resume_changes_nothing(bench, task, tmp_path):
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 
+def test_what_is_being_overwritten_is_no_finished_run(bench, task, tmp_path):
+    class Killed(Exception):
+        pass
+
+    class KillAtAStep:
+        def emit(self, event):
+            if event.kind == "train.step":
+                raise Killed
+
+    bench.train(task(), tmp_path / "run")
+    other = task(labels={"up": "north", "down": "south"})
+    with pytest.raises(Killed):
+        bench.train(other, tmp_path / "run", sinks=[KillAtAStep()], start=Start.OVERWRITE)
+    # Its adapter was tuned for other words than those that task.yaml now says.
+    assert not (tmp_path / "run/run.json").exists()
+
+
 def test_the_base_is_as_before_whatever_was_trained(bench, task, tmp_path):
     before = {name: value.clone() for name, value in bench.base.model.state_dict().items()}
     bench.train(task(method="full"), tmp_path / "run")

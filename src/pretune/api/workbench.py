@@ -281,8 +281,8 @@ class Workbench:
 
 @dataclass(frozen=True)
 class _Described:
-    """Writes what a training is about as it starts: one that is refused leaves what was
-    there."""
+    """Writes what a training is about as it starts: one that is refused leaves what was there. What
+    another training came to is taken away then, as it says nothing of the one that starts."""
 
     task: TaskSpec
     run: RunFolder
@@ -291,6 +291,8 @@ class _Described:
     def emit(self, event: Event) -> None:
         if event.kind != "train.start":
             return
+        if not event.step:
+            self.run.record.unlink(missing_ok=True)
         report = self.data.report.to_dict()
         write_atomic(self.run.data / "report.json", json.dumps(report, indent=1) + "\n")
         write_atomic(self.run.task, dump_task(self.task, self.run.path))
