@@ -12,6 +12,9 @@ from pretune.evaluation.metrics.metric import Array
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 
+_ROUNDING = 1e-12
+"""Width of an interval up to which resamples differ by the order of their sums alone."""
+
 _BLOCK = 2**23
 """Most numbers held at once while resampling (64 MiB)."""
 
@@ -55,7 +58,7 @@ def interval_of(
     """
     value = float(value_of(statistics.sum(axis=0)))
     low, high = percentiles(value_of(resampled_totals(statistics, seed)))
-    if low == high:
+    if high - low < _ROUNDING:
         unseen = 3 / len(statistics)
         low, high = max(0.0, value - unseen), min(1.0, value + unseen)
     return Interval(value, min(low, value), max(high, value), len(statistics))
