@@ -2,6 +2,7 @@
 
 import pytest
 
+from pretune.evaluation.intervals import Interval
 from pretune.gating.evidence import Compared, Measure, Verdict, verdict_of
 from pretune.gating.judge import judge, judge_comparison
 from pretune.planning.decide import rows_to_decide
@@ -73,6 +74,20 @@ def test_a_worse_version_fails_and_one_that_lost_nothing_passes():
     assert judge_comparison(compared(-0.1, -0.15, -0.05, "worse"), 0.05).outcome == "fail"
     assert judge_comparison(compared(0.0, -0.04, 0.04), 0.05).outcome == "pass"
     assert judge_comparison(compared(0.1, 0.05, 0.15, "better"), 0.05).outcome == "pass"
+
+
+def test_few_rows_without_a_difference_rule_out_no_loss():
+    # The rule of three: of 10 rows that kept their answers, 3 in 10 others may lose theirs.
+    def alike(n):
+        delta = Measure.of_difference(Interval(0.0, 0.0, 0.0, n))
+        return compared(0.0, 0.0, 0.0).model_copy(update={"delta": delta})
+
+    assert judge_comparison(alike(10), 0.05).outcome == "undecided"
+    assert judge_comparison(alike(200), 0.05).outcome == "pass"
+    drop = Measure.of_difference(Interval(0.0, 0.0, 0.0, 10))
+    assert (drop.low, drop.high) == (-0.3, 0.3)
+    assert only("typos_drop <= 0.05", drop).outcome == "undecided"
+    assert Measure.of_difference(Interval(1.0, 1.0, 1.0, 10)).low == pytest.approx(0.7)
 
 
 def test_a_loss_that_is_not_ruled_out_leaves_it_undecided():

@@ -74,7 +74,7 @@ def _perturbed(
         says=one.says,
         before=difference.first,
         after=difference.second,
-        drop=Measure.from_interval(lost),
+        drop=Measure.of_difference(lost),
     )
 
 

@@ -183,7 +183,12 @@ class Gate:
         self._tell("the current version")
         try:
             compared = compare_with(
-                self._current, self._task, self._split, answers.predictions, self._workbench
+                self._current,
+                self._task,
+                self._split,
+                answers.predictions,
+                self._workbench,
+                same_adapter=self._current.subject.adapter == self._subject.adapter,
             )
         except DataError as error:
             reason = f"the two cannot be compared: {error}"
