@@ -97,6 +97,16 @@ def test_processes_share_a_processors_memory(task, tmp_path):
     assert two == pytest.approx(one - 3800 * MB)  # half of 95 % of it
 
 
+def test_a_goal_on_memory_counts_the_libraries_as_its_measurement_does(task, tmp_path):
+    goals = ["train_memory_gb < 0.2", "train_memory_gb < 2"]
+    promised = parse_task({**task_value(task), "goals": goals}, name="t")
+    plan = planned(promised, tmp_path, dry_run=False, memory=8000 * MB)
+    assert plan.resources.estimate.memory.high < 200 * MB < plan.resources.idle
+    assert [one.prospect for one in plan.goals] == [Prospect.IMPOSSIBLE, Prospect.EXPECTED]
+    low, _, _ = plan.resources.estimate.memory
+    assert f"({(low + plan.resources.idle) / 1e9:.3g} to " in plan.goals[0].reason
+
+
 def test_what_the_gate_asks_of_answers_is_left_to_it_or_ruled_out(task, tmp_path):
     goals = ["ece <= 0.1", "typos_drop <= 0.05"]
     labelled = parse_task({**task_value(task), "goals": goals}, name="t")

@@ -27,7 +27,8 @@ def prospect_of(goal: Goal, resources: Resources, base: Base) -> GoalPlan:
             f"the base's weights alone take {weights:.3g} GB",
         )
     values = {
-        "train_memory_gb": estimate.memory.times(1e-9),
+        # Of a process that trains its libraries are measured too.
+        "train_memory_gb": estimate.memory.plus(resources.idle).times(1e-9),
         "train_hours": estimate.whole.times(1 / 3600),
         "adapter_mb": Range(*[4 * estimate.trained / 1e6] * 3),
     }[goal.metric]
