@@ -218,7 +218,7 @@ def goal_plan(
         floor = floor_of(goal, base, fastest, prompts, answers)
         prospect = Prospect.LATER if floor.possible else Prospect.IMPOSSIBLE
         return GoalPlan(goal, prospect, floor.reason)
-    return prospect_of(goal, resources, base)
+    return prospect_of(goal, resources, base, task.method)
 
 
 def situation_of(

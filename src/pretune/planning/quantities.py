@@ -1,10 +1,15 @@
 """Goals on sizes and times of training, against the estimate."""
 
+from pretune.adapters.registry import build_method
 from pretune.bases import Base
 from pretune.planning.plan import GoalPlan, Prospect, Resources
 from pretune.spec.goals import Goal
+from pretune.spec.methods import AnyMethod, FullConfig
 from pretune.spec.task import TaskSpec
 from pretune.training.estimate.calibrate import Range
+
+_HEADER = 200
+"""Most bytes that a file of weights says of each: its name, shape and place."""
 
 
 def cannot_be_probed(goal: Goal, task: TaskSpec) -> str | None:
@@ -14,9 +19,20 @@ def cannot_be_probed(goal: Goal, task: TaskSpec) -> str | None:
     return None
 
 
-def prospect_of(goal: Goal, resources: Resources, base: Base) -> GoalPlan:
-    """What the estimate says of ``goal``: of training's memory and time, of the adapter's size; of
-    a server's memory only what the weights take of it."""
+def adapter_bytes(base: Base, method: AnyMethod) -> Range:
+    """The size of an adapter's file: of what is kept of the trained weights, and of its header."""
+    weights = (
+        list(base.model.parameters())
+        if isinstance(method, FullConfig)
+        else list(build_method(method).saved(base.anatomy).values())
+    )
+    size = float(sum(one.numel() * one.element_size() for one in weights))
+    return Range(size, size, size + _HEADER * len(weights))
+
+
+def prospect_of(goal: Goal, resources: Resources, base: Base, method: AnyMethod) -> GoalPlan:
+    """What the estimate says of ``goal``: of training's memory and time, of the size of an adapter
+    of ``method``; of a server's memory only what the weights take of it."""
     estimate = resources.estimate
     if goal.metric == "serve_memory_gb":
         weights = sum(p.untyped_storage().nbytes() for p in base.model.parameters()) / 1e9
@@ -30,7 +46,7 @@ def prospect_of(goal: Goal, resources: Resources, base: Base) -> GoalPlan:
         # Of a process that trains its libraries are measured too.
         "train_memory_gb": estimate.memory.plus(resources.idle).times(1e-9),
         "train_hours": estimate.whole.times(1 / 3600),
-        "adapter_mb": Range(*[4 * estimate.trained / 1e6] * 3),
+        "adapter_mb": adapter_bytes(base, method).times(1e-6),
     }[goal.metric]
     low, expected, high = values
     reason = f"expected {expected:.3g} ({low:.3g} to {high:.3g}), {estimate.source}"
