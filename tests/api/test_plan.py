@@ -103,6 +103,8 @@ def test_a_goal_on_memory_counts_the_libraries_as_its_measurement_does(task, tmp
     plan = planned(promised, tmp_path, dry_run=False, memory=8000 * MB)
     assert plan.resources.estimate.memory.high < 200 * MB < plan.resources.idle
     assert [one.prospect for one in plan.goals] == [Prospect.IMPOSSIBLE, Prospect.EXPECTED]
+    assert plan.resources.way_out is None, "it fits, so that no knobs are shown"
+    assert "gradient_checkpointing" in plan.goals[0].reason
     low, _, _ = plan.resources.estimate.memory
     assert f"({(low + plan.resources.idle) / 1e9:.3g} to " in plan.goals[0].reason
 

@@ -11,6 +11,13 @@ from pretune.training.estimate.calibrate import Range
 _HEADER = 200
 """Most bytes that a file of weights says of each: its name, shape and place."""
 
+_WAYS = {
+    "train_memory_gb": "a smaller micro_batch_size, gradient_checkpointing or a smaller base helps",
+    "train_hours": "fewer epochs or evaluations, or a smaller base helps",
+    "adapter_mb": "a lower rank, fewer sites or another method helps",
+}
+"""What to do where a goal cannot be met; knobs are shown only where a training does not fit."""
+
 
 def cannot_be_probed(goal: Goal, task: TaskSpec) -> str | None:
     """Why no gate can measure what ``goal`` asks of ``task``; ``None`` where one can."""
@@ -53,5 +60,5 @@ def prospect_of(goal: Goal, resources: Resources, base: Base, method: AnyMethod)
     if goal.holds(low) and goal.holds(high):
         return GoalPlan(goal, Prospect.EXPECTED, reason)
     if not goal.holds(low) and not goal.holds(high):
-        return GoalPlan(goal, Prospect.IMPOSSIBLE, f"{reason}; see the knobs")
+        return GoalPlan(goal, Prospect.IMPOSSIBLE, f"{reason}; {_WAYS[goal.metric]}")
     return GoalPlan(goal, Prospect.LATER, f"{reason}; training has to tell")
