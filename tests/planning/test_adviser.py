@@ -226,6 +226,15 @@ def test_own_runs_of_this_task_come_first():
     assert advice(other, figures)["method"].value == "lora"
 
 
+def test_own_runs_advise_no_method_that_does_not_fit_or_not_many_tasks():
+    runs = [own("lora", 0.6), own("bottleneck", 0.65), own("full", 0.7)]
+    figures = [*shipped_evidence(), *runs]
+    assert advice(replace(MANY, tasks=1), figures)["method"].value == "full"
+    assert advice(MANY, figures)["method"].value == "bottleneck"
+    small = replace(MANY, fits=frozenset(METHODS) - {"full", "bottleneck"})
+    assert advice(replace(small, tasks=1), figures)["method"].value == "lora"
+
+
 def test_a_folder_of_runs(tmp_path):
     run = tmp_path / "runs" / "one"
     (run / "data").mkdir(parents=True)
