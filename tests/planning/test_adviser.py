@@ -247,6 +247,8 @@ def test_a_folder_of_runs(tmp_path):
     (run / "run.json").write_text(json.dumps(record))
     (found,) = own_runs(tmp_path)
     assert (found.set, found.rows, found.value, found.rank) == ("tickets", 7, 0.7, 8)
+    (run / "run.json").write_text(json.dumps(record | {"reason": "interrupted"}))
+    assert own_runs(tmp_path) == ()
     (run / "run.json").write_text("{")
     with pytest.raises(StorageError, match="cannot be read"):
         own_runs(tmp_path)
