@@ -100,6 +100,18 @@ def test_a_refused_resume_changes_nothing(bench, task, tmp_path):
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 
+def test_other_validation_rows_are_no_resume(bench, task, tmp_path):
+    # The best so far was measured on the old ones; what is measured now does not compare.
+    held = {"train": "rows.jsonl", "validation": "held.jsonl"}
+    for number in (1, 2):
+        row = json.dumps({"text": f"up and up {number}", "label": "up"})
+        (tmp_path / "held.jsonl").write_text(row, encoding="utf-8")
+        if number == 1:
+            bench.train(task(data=held), tmp_path / "run")
+    with pytest.raises(TrainingError, match="cannot resume: validation rows was"):
+        bench.train(task(data=held), tmp_path / "run", start=Start.RESUME)
+
+
 def test_what_is_being_overwritten_is_no_finished_run(bench, task, tmp_path):
     class Killed(Exception):
         pass

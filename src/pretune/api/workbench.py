@@ -17,7 +17,7 @@ from pretune.adapters.tunable import TUNED, tuning
 from pretune.api.objectives import objective_of
 from pretune.api.runs import RunFolder, adapter_folder
 from pretune.bases import Base, load_base
-from pretune.core.digest import of_json
+from pretune.core.digest import SHORT, of_json
 from pretune.core.errors import DataError
 from pretune.core.events import Event
 from pretune.core.files import folder_lock, write_atomic
@@ -33,6 +33,7 @@ from pretune.spec.base import BaseSpec
 from pretune.spec.dump import dump_task
 from pretune.spec.task import TaskSpec
 from pretune.training.history import Validation
+from pretune.training.identity import data_digest
 from pretune.training.loop import Start, check_new, train
 from pretune.training.oversight import ALONE, Oversight
 from pretune.training.processes import is_main
@@ -276,7 +277,8 @@ class Workbench:
             predictions = predict(rows)
             return {metric.name: metric.corpus(predictions) for metric in metrics}
 
-        return Validation(measure, metrics[0].name, metrics[0].higher_is_better)
+        main, digest = metrics[0], data_digest(rows)[:SHORT]
+        return Validation(measure, main.name, main.higher_is_better, digest)
 
 
 @dataclass(frozen=True)
