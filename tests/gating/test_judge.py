@@ -42,6 +42,16 @@ def test_undecided_says_how_many_are_missing():
     assert "the value lies at the threshold" in at.reason
 
 
+def test_more_than_a_gate_can_ask_is_not_said_to_be_missing():
+    # 16 times the 200 rows would do, and the gate changes 200 of any number.
+    drop = only("typos_drop <= 0.05", measure(0.04, -0.01, 0.08, 200))
+    assert (drop.outcome, drop.missing) == ("undecided", None)
+    assert "about 3,200 would decide it, and a gate asks 200 at most" in drop.reason
+    assert only("typos_drop <= 0.05", measure(0.02, -0.01, 0.06, 100)).missing == 78
+    general = only("perplexity_ratio <= 1.1", measure(1.05, 1.0, 1.2, 16, "passages"))
+    assert (general.missing, "a gate asks 16 at most" in general.reason) == (None, True)
+
+
 def test_rows_to_decide_takes_the_end_on_the_thresholds_side():
     assert rows_to_decide(goal("accuracy >= 0.8"), measure(0.75, 0.1, 0.85).interval) == 400
     assert rows_to_decide(goal("accuracy >= 0.8"), measure(0.8, 0.1, 0.9).interval) is None

@@ -12,7 +12,7 @@ from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter
 from pretune.api.gate_current import Current, compare_with
 from pretune.api.gate_probes import general, robustness, safety
-from pretune.api.gate_served import PROBED, measures_of, of_serving, rows_of, serve_and_load
+from pretune.api.gate_served import measures_of, of_serving, rows_of, serve_and_load
 from pretune.api.runs import RunFolder, adapter_folder
 from pretune.api.workbench import Workbench, sample
 from pretune.core import digest
@@ -26,6 +26,7 @@ from pretune.evaluation.goals import Outcome
 from pretune.evaluation.slices import goal_results
 from pretune.gating.calibration import calibration
 from pretune.gating.evidence import (
+    PROBED,
     Calibration,
     Check,
     Compared,

@@ -22,6 +22,9 @@ FORMAT = 1
 MOST_BYTES = 2**20
 """Size of a file of evidence; a larger one is none."""
 
+PROBED = 200
+"""Most rows that a gate asks again in other forms, and under load."""
+
 _DIGEST = "^[0-9a-f]{64}$"
 
 
