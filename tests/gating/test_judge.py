@@ -57,6 +57,15 @@ def test_rows_to_decide_takes_the_end_on_the_thresholds_side():
     assert rows_to_decide(goal("accuracy >= 0.8"), measure(0.8, 0.1, 0.9).interval) is None
 
 
+def test_an_interval_of_the_rule_of_three_narrows_with_the_rows():
+    # 20 rows that are all right reach 0.15 down; 3 / 60 is 0.05.
+    found = measure(1.0, 0.85, 1.0, 20).interval
+    assert rows_to_decide(goal("accuracy >= 0.95"), found) == 60
+    delta = Measure.of_difference(Interval(0.0, 0.0, 0.0, 20))
+    alike = compared(0.0, 0.0, 0.0).model_copy(update={"delta": delta})
+    assert judge_comparison(alike, 0.05).missing == 40
+
+
 def test_too_few_requests_leave_a_percentile_undecided():
     few = measure(300.0, 250.0, None, 100, "requests")
     check = only("p99_latency_ms < 500 at 20 rps", few)

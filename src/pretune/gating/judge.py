@@ -8,7 +8,7 @@ from pretune.evaluation.goals import Outcome, check_goals
 from pretune.evaluation.intervals import Interval
 from pretune.gating.evidence import PROBED, Check, Compared, Measure
 from pretune.gating.percentiles import values_needed
-from pretune.planning.decide import rows_to_decide
+from pretune.planning.decide import rows_to_decide, rows_to_reach
 from pretune.spec.goals import Goal
 from pretune.spec.quantities import percentile_of
 
@@ -51,8 +51,8 @@ def judge_comparison(compared: Compared, margin: float) -> Check:
     reason = f"{said} over {delta.n} rows does not rule out a loss of {margin:g}"
     missing = None
     if delta.value > -margin:
-        wider = (delta.value - delta.low) / (delta.value + margin)
-        missing = max(1, math.ceil(round(delta.n * wider**2, 6)) - delta.n)
+        needed = rows_to_reach(delta.value + margin, delta.value - delta.low, delta.n)
+        missing = needed - delta.n
         reason += f"; if the difference stays so, about {missing:,} more rows do"
     return Check(name=COMPARISON, outcome=Outcome.UNDECIDED, reason=reason, missing=missing)
 
