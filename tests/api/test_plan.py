@@ -10,6 +10,7 @@ from pretune.spec.dump import task_value
 from pretune.spec.task import parse_task
 from pretune.training.estimate.dry_run import Measured
 from pretune.training.estimate.records import own_records
+from pretune.training.estimate.speed import Speed
 
 MB = 10**6
 
@@ -95,6 +96,31 @@ def test_processes_share_a_processors_memory(task, tmp_path):
         for n in (1, 2)
     )
     assert two == pytest.approx(one - 3800 * MB)  # half of 95 % of it
+
+
+def test_a_goal_on_memory_counts_the_libraries_as_its_measurement_does(task, tmp_path):
+    goals = ["train_memory_gb < 0.2", "train_memory_gb < 2"]
+    promised = parse_task({**task_value(task), "goals": goals}, name="t")
+    plan = planned(promised, tmp_path, dry_run=False, memory=8000 * MB)
+    assert plan.resources.estimate.memory.high < 200 * MB < plan.resources.idle
+    assert [one.prospect for one in plan.goals] == [Prospect.IMPOSSIBLE, Prospect.EXPECTED]
+    assert plan.resources.way_out is None, "it fits, so that no knobs are shown"
+    assert "gradient_checkpointing" in plan.goals[0].reason
+    low, _, _ = plan.resources.estimate.memory
+    assert f"({(low + plan.resources.idle) / 1e9:.3g} to " in plan.goals[0].reason
+
+
+def test_a_long_instruction_of_all_rows_rules_no_latency_out(task, tmp_path, monkeypatch):
+    # The server reads it for the first request: what each further one takes is its own few tokens.
+    monkeypatch.setattr(plans, "fastest_of", lambda *_: Speed(flops=1e9, bytes=1e9))
+    value = {**task_value(task), "data": {**task_value(task)["data"], "validation_share": 0.5}}
+    found = []
+    for words in ("Which?", "Which of the two is it? " * 10):
+        asked = {**value["template"], "system": words}
+        goals = ["p99_latency_ms < 500"]
+        told = parse_task({**value, "template": asked, "goals": goals}, name="t")
+        found.append(planned(told, tmp_path, dry_run=False, memory=8000 * MB).goals[0].reason)
+    assert found[0] == found[1]
 
 
 def test_what_the_gate_asks_of_answers_is_left_to_it_or_ruled_out(task, tmp_path):

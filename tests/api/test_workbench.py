@@ -8,7 +8,7 @@ from pretune import parse_task
 from pretune.api import Workbench
 from pretune.api.workbench import Question, sample, start_text
 from pretune.bases.fakes import tiny_base
-from pretune.core.errors import BusyError, DataError
+from pretune.core.errors import BusyError, DataError, TrainingError
 from pretune.core.files import folder_lock
 from pretune.core.records import TokenExample
 from pretune.core.segments import Role, TokenSegment
@@ -89,6 +89,44 @@ def test_a_refused_run_changes_nothing(bench, task, tmp_path):
     ):
         bench.train(other, tmp_path / "run", start=Start.OVERWRITE)
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+
+
+def test_a_refused_resume_changes_nothing(bench, task, tmp_path):
+    bench.train(task(), tmp_path / "run")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    other = task(template={"system": "Another.", "user": "{text}", "target": "{label}"})
+    with pytest.raises(TrainingError, match=r"cannot resume: .* rows was"):
+        bench.train(other, tmp_path / "run", start=Start.RESUME)
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+
+
+def test_other_validation_rows_are_no_resume(bench, task, tmp_path):
+    # The best so far was measured on the old ones; what is measured now does not compare.
+    held = {"train": "rows.jsonl", "validation": "held.jsonl"}
+    for number in (1, 2):
+        row = json.dumps({"text": f"up and up {number}", "label": "up"})
+        (tmp_path / "held.jsonl").write_text(row, encoding="utf-8")
+        if number == 1:
+            bench.train(task(data=held), tmp_path / "run")
+    with pytest.raises(TrainingError, match="cannot resume: validation rows was"):
+        bench.train(task(data=held), tmp_path / "run", start=Start.RESUME)
+
+
+def test_what_is_being_overwritten_is_no_finished_run(bench, task, tmp_path):
+    class Killed(Exception):
+        pass
+
+    class KillAtAStep:
+        def emit(self, event):
+            if event.kind == "train.step":
+                raise Killed
+
+    bench.train(task(), tmp_path / "run")
+    other = task(labels={"up": "north", "down": "south"})
+    with pytest.raises(Killed):
+        bench.train(other, tmp_path / "run", sinks=[KillAtAStep()], start=Start.OVERWRITE)
+    # Its adapter was tuned for other words than those that task.yaml now says.
+    assert not (tmp_path / "run/run.json").exists()
 
 
 def test_the_base_is_as_before_whatever_was_trained(bench, task, tmp_path):

@@ -25,6 +25,11 @@ RESULTS = {"macro_f1": Interval(0.88, 0.86, 0.90, 500), "p99_latency_ms": 480.0}
             '"macro_f2" was not measured; did you mean "macro_f1"? '
             "measured: macro_f1, p99_latency_ms; add it",
         ),
+        (
+            "macro_f1 >= 0.5 where lang = zh",
+            Outcome.NOT_MEASURED,
+            "no row that was measured has these values: add such rows to the split",
+        ),
         ("ece <= 0.1", Outcome.NOT_MEASURED, "p99_latency_ms; pretune gate measures it"),
     ],
 )

@@ -66,6 +66,13 @@ def test_all_right_is_not_certainty(labelled):
     assert (found.low, found.high) == (0.0, 1.0)
 
 
+def test_rows_that_are_all_alike_are_not_certainty_either():
+    # Thirty rows of ROUGE 2/3: their resamples differ in the last digit, as sums are rounded.
+    rows = [Prediction(f"rows.jsonl:{n}", "a b c", ("a b d",)) for n in range(30)]
+    found = interval(get_metric("rouge_1"), rows)
+    assert (found.low, found.high) == pytest.approx((2 / 3 - 0.1, 2 / 3 + 0.1))
+
+
 def test_the_same_seed_draws_the_same_rows_and_another_does_not():
     rows = np.random.default_rng(0).random((50, 2))
     assert np.array_equal(resampled_totals(rows, 3), resampled_totals(rows, 3))

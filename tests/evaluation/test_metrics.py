@@ -142,6 +142,14 @@ def test_f1_agrees_with_scikit_learn(labelled, pairs):
         assert get_metric(name).corpus(rows) == pytest.approx(expected)
 
 
+@given(pairs_of_labels, st.data())
+def test_macro_f1_of_a_resample_is_that_of_its_own_rows(labelled, pairs, data):
+    metric, rows = get_metric("macro_f1"), labelled(pairs)
+    drawn = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=20))
+    totals = metric.statistics(rows)[drawn].sum(axis=0)
+    assert metric.value(totals) == pytest.approx(metric.corpus([rows[i] for i in drawn]))
+
+
 @given(pairs_of_labels)
 def test_micro_f1_is_accuracy_where_every_answer_is_a_label(labelled, pairs):
     rows = labelled([(gold, answer or "a") for gold, answer in pairs])

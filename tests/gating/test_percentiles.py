@@ -11,6 +11,8 @@ def test_the_value_is_that_of_the_nearest_rank():
     assert percentile(values, 0.5).value == 50
     assert percentile(values, 0.99).value == 99
     assert percentile([7.0], 0.99).value == 7
+    assert percentile([float(n) for n in range(1, 1001)], 99.9 / 100).value == 999
+    assert percentile(values, 0.07).value == 7
 
 
 def test_the_interval_lies_between_two_of_the_values():

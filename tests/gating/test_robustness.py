@@ -51,6 +51,22 @@ def test_listed_labels_are_turned_round():
     assert perturbed(BY_NAME["option_order"], plain, ROWS) is None, "a word that holds a label"
 
 
+@pytest.mark.parametrize(
+    ("said", "turned"),
+    [
+        ("How low or high? Say low, mid or high.", "How low or high? Say high, mid or low."),
+        ("How high is it? low, mid, high", "How high is it? high, mid, low"),
+        ("low, mid, high. If you doubt: low.", "high, mid, low. If you doubt: low."),
+    ],
+)
+def test_a_label_that_the_question_has_for_a_word_stays(said, turned):
+    # Turned round with the list, it would stand there twice, and another one not at all.
+    labels = ["low", "mid", "high"]
+    template = {"system": said, "user": "{text}", "target": "{label}"}
+    spec, _ = perturbed(BY_NAME["option_order"], task(labels=labels, template=template), ROWS)
+    assert spec.template.system == turned
+
+
 def test_an_instruction_is_paraphrased_and_its_labels_stay():
     labels = {"low": "customer", "high": "quick"}
     spec, _ = perturbed(BY_NAME["template"], task(labels=labels), ROWS)

@@ -62,6 +62,7 @@ def test_the_instruction_is_not_to_be_told():
 def test_a_long_answer_to_harm_must_refuse():
     long = "First you take the card and then you call the number on the back of it and say"
     assert holds("refusal", long, f"I cannot: {long}", "PER: none") == [False, True, True]
+    assert holds("refusal", f"I can\u2019t say how {long}", f"I won\u2018t: {long}") == [True, True]
 
 
 def test_labels_can_only_be_flipped():

@@ -226,6 +226,15 @@ def test_own_runs_of_this_task_come_first():
     assert advice(other, figures)["method"].value == "lora"
 
 
+def test_own_runs_advise_no_method_that_does_not_fit_or_not_many_tasks():
+    runs = [own("lora", 0.6), own("bottleneck", 0.65), own("full", 0.7)]
+    figures = [*shipped_evidence(), *runs]
+    assert advice(replace(MANY, tasks=1), figures)["method"].value == "full"
+    assert advice(MANY, figures)["method"].value == "bottleneck"
+    small = replace(MANY, fits=frozenset(METHODS) - {"full", "bottleneck"})
+    assert advice(replace(small, tasks=1), figures)["method"].value == "lora"
+
+
 def test_a_folder_of_runs(tmp_path):
     run = tmp_path / "runs" / "one"
     (run / "data").mkdir(parents=True)
@@ -238,6 +247,8 @@ def test_a_folder_of_runs(tmp_path):
     (run / "run.json").write_text(json.dumps(record))
     (found,) = own_runs(tmp_path)
     assert (found.set, found.rows, found.value, found.rank) == ("tickets", 7, 0.7, 8)
+    (run / "run.json").write_text(json.dumps(record | {"reason": "interrupted"}))
+    assert own_runs(tmp_path) == ()
     (run / "run.json").write_text("{")
     with pytest.raises(StorageError, match="cannot be read"):
         own_runs(tmp_path)

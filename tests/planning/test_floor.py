@@ -1,7 +1,7 @@
 import pytest
 
 from pretune.bases.fakes import tiny_base
-from pretune.planning.floor import floor_of
+from pretune.planning.floor import floor_of, unshared
 from pretune.spec.goals import Goal
 from pretune.training.estimate.speed import Speed
 
@@ -41,3 +41,12 @@ def test_a_load_that_the_machine_cannot_carry():
     assert not found.possible
     assert "20 requests a second take 2.0 times the products" in found.reason
     assert floor("p99_latency_ms < 500 at 5 rps", [100], [1]).possible
+
+
+def test_what_prompts_begin_with_alike_is_read_once():
+    document = tuple(range(2000))
+    asked = [(*document, 1, 2), (*document, 1, 3, 4), (7,) * 50, (*document, 9)]
+    assert unshared(asked) == [1, 2, 50, 1]
+    assert unshared([(5, 6), (5, 6)]) == [1, 1], "the last token gives the first answer token"
+    assert unshared([(5, 6)]) == [2]
+    assert unshared([]) == []

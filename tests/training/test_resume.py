@@ -248,3 +248,17 @@ def test_drafts_of_a_kill_are_removed(tmp_path):
     run(tmp_path, SPEC)
     assert not draft.exists()
     assert time.time() - (tmp_path / FILE_NAME).stat().st_mtime < 60
+
+
+def test_processes_that_begin_together_may_all_remove_a_draft(tmp_path, monkeypatch):
+    draft = tmp_path / f".{FILE_NAME}.abc"
+    draft.write_bytes(b"half")
+    unlink = Path.unlink
+
+    def second(self, **options):
+        unlink(self)  # the other process was a moment sooner
+        unlink(self, **options)
+
+    monkeypatch.setattr(Path, "unlink", second)
+    assert load_checkpoint(tmp_path) is None
+    assert not draft.exists()

@@ -43,9 +43,12 @@ def compare_with(
     split: str,
     answers: Sequence[Prediction],
     workbench: Workbench,
+    *,
+    same_adapter: bool,
 ) -> tuple[Compared, ...]:
     """Each metric of ``task``: ``answers`` against those of ``current`` under its own spec, on the
-    rows of ``split`` that both can be asked.
+    rows of ``split`` that both can be asked. Where the ``same_adapter`` gave both and no row
+    differs, no other row does.
 
     Raises:
         DataError: there is no such row, or what is right differs between the two.
@@ -59,7 +62,7 @@ def compare_with(
     if not shared:
         raise DataError("no row can be asked of both")
     return tuple(
-        _compared(one)
+        _compared(one, exact=same_adapter)
         for one in compare(
             [one for one in before if one.row_id in shared],
             [one for one in answers if one.row_id in shared],
@@ -68,12 +71,12 @@ def compare_with(
     )
 
 
-def _compared(one: Difference) -> Compared:
+def _compared(one: Difference, *, exact: bool) -> Compared:
     return Compared(
         metric=one.metric,
         current=one.first,
         new=one.second,
-        delta=Measure.from_interval(one.delta),
+        delta=(Measure.from_interval if exact else Measure.of_difference)(one.delta),
         p=one.p,
         verdict=str(one.verdict),
     )

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from pretune.adapters.adapter import Adapter
 from pretune.api.workbench import Workbench
-from pretune.core.errors import DataError
 from pretune.core.records import Prediction, Row, TokenExample
 from pretune.data.dataset import prompt_of
 from pretune.data.rejected import Rejected
@@ -14,7 +13,7 @@ from pretune.evaluation.metrics import get_metric
 from pretune.gating.evidence import Forgetting, Measure, Perturbed, Safety
 from pretune.gating.forgetting import forgetting
 from pretune.gating.robustness import PERTURBATIONS, Perturbation, examples_of, perturbed
-from pretune.gating.safety import judged, probes_of, share_of
+from pretune.gating.safety import Probe, judged, probes_of, share_of
 from pretune.spec.task import TaskSpec
 
 
@@ -29,15 +28,16 @@ def robustness(
 def safety(
     workbench: Workbench, task: TaskSpec, adapter: Adapter, rows: Sequence[Row]
 ) -> tuple[tuple[Safety, ...], Measure | None]:
-    """What came of each kind of probe, and of all together; ``None`` where none applies."""
+    """What came of each kind of probe, and of all together; ``None`` where none applies. Probes
+    that are too long for the base are left out."""
     found, held = [], list[bool]()
     for kind, probes in probes_of(task, rows).items():
-        asked = [] if isinstance(probes, str) else probes
-        mine, bases = (
-            _answers(workbench, task, [one.row for one in asked], who) for who in (adapter, None)
-        )
-        found.append(judged(kind, probes, mine, bases))
-        held += [probe.held(answer) for probe, answer in zip(asked, mine, strict=True)]
+        asked = [] if isinstance(probes, str) else list(_fitting(workbench, task, probes))
+        told = probes if isinstance(probes, str) else [probe for probe, _ in asked]
+        examples = [example for _, example in asked]
+        mine, bases = (_answers(workbench, task, examples, who) for who in (adapter, None))
+        found.append(judged(kind, told or "no probe fits the base", mine, bases))
+        held += [probe.held(answer) for (probe, _), answer in zip(asked, mine, strict=True)]
     return tuple(found), share_of(held) if held else None
 
 
@@ -74,7 +74,7 @@ def _perturbed(
         says=one.says,
         before=difference.first,
         after=difference.second,
-        drop=Measure.from_interval(lost),
+        drop=Measure.of_difference(lost),
     )
 
 
@@ -83,20 +83,20 @@ def _examples(workbench: Workbench, task: TaskSpec, rows: Sequence[Row]) -> list
 
 
 def _answers(
-    workbench: Workbench, task: TaskSpec, rows: Sequence[Row], adapter: Adapter | None
+    workbench: Workbench, task: TaskSpec, examples: Sequence[TokenExample], adapter: Adapter | None
 ) -> list[Prediction]:
-    """Answers to ``rows``, of which nothing is known to be right."""
-    if not rows:
+    """Answers to ``examples``, of which nothing is known to be right."""
+    if not examples:
         return []
-    examples = list(_prompts(workbench, task, rows))
     name = None if adapter is None else "gated"
     with workbench.mounted(gated=adapter):
         return workbench.predictor(task, name)(examples)
 
 
-def _prompts(workbench: Workbench, task: TaskSpec, rows: Sequence[Row]) -> Iterator[TokenExample]:
-    for row in rows:
-        prompt = prompt_of(task, workbench.base.renderer, row)
-        if isinstance(prompt, Rejected):
-            raise DataError(f"{row.id} cannot be asked: {prompt.detail}")
-        yield prompt
+def _fitting(
+    workbench: Workbench, task: TaskSpec, probes: Sequence[Probe]
+) -> Iterator[tuple[Probe, TokenExample]]:
+    for probe in probes:
+        prompt = prompt_of(task, workbench.base.renderer, probe.row)
+        if not isinstance(prompt, Rejected):
+            yield probe, prompt

@@ -12,7 +12,7 @@ from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter
 from pretune.api.gate_current import Current, compare_with
 from pretune.api.gate_probes import general, robustness, safety
-from pretune.api.gate_served import PROBED, measures_of, of_serving, rows_of, serve_and_load
+from pretune.api.gate_served import measures_of, of_serving, rows_of, serve_and_load
 from pretune.api.runs import RunFolder, adapter_folder
 from pretune.api.workbench import Workbench, sample
 from pretune.core import digest
@@ -26,6 +26,7 @@ from pretune.evaluation.goals import Outcome
 from pretune.evaluation.slices import goal_results
 from pretune.gating.calibration import calibration
 from pretune.gating.evidence import (
+    PROBED,
     Calibration,
     Check,
     Compared,
@@ -183,7 +184,12 @@ class Gate:
         self._tell("the current version")
         try:
             compared = compare_with(
-                self._current, self._task, self._split, answers.predictions, self._workbench
+                self._current,
+                self._task,
+                self._split,
+                answers.predictions,
+                self._workbench,
+                same_adapter=self._current.subject.adapter == self._subject.adapter,
             )
         except DataError as error:
             reason = f"the two cannot be compared: {error}"

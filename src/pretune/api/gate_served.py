@@ -27,9 +27,6 @@ from pretune.spec.goals import Goal
 from pretune.spec.quantities import percentile_of
 from pretune.spec.task import TaskSpec
 
-PROBED = 200
-"""Most rows that are asked again in other forms, and under load."""
-
 _WARM = 5
 """Requests before the clock: a first one pays for what is set up once."""
 

@@ -17,7 +17,7 @@ from pretune.evaluation.slices import check_goal_names, goal_results
 from pretune.planning.adviser import Situation, advise
 from pretune.planning.decide import MARGIN, decidable
 from pretune.planning.evidence import Figure, own_runs, shipped_evidence
-from pretune.planning.floor import floor_of
+from pretune.planning.floor import floor_of, unshared
 from pretune.planning.plan import Fit, GoalPlan, Plan, Prospect, Resources
 from pretune.planning.quantities import cannot_be_probed, prospect_of
 from pretune.planning.work import course_of, work_of
@@ -212,13 +212,12 @@ def goal_plan(
             return GoalPlan(goal, Prospect.IMPOSSIBLE, reason)
         return GoalPlan(goal, Prospect.GATED, "pretune gate measures it of the trained adapter")
     if percentile_of(goal.metric) is not None or goal.quantity.priced:
-        virtual = task.method.virtual_tokens
-        prompts = [total_tokens(row.prompt) + virtual for row in rows]
+        prompts = [tuple(i for segment in row.prompt for i in segment.ids) for row in rows]
         answers = [max(1, len(row) - total_tokens(row.prompt)) for row in rows]
-        floor = floor_of(goal, base, fastest, prompts, answers)
+        floor = floor_of(goal, base, fastest, unshared(prompts), answers)
         prospect = Prospect.LATER if floor.possible else Prospect.IMPOSSIBLE
         return GoalPlan(goal, prospect, floor.reason)
-    return prospect_of(goal, resources, base)
+    return prospect_of(goal, resources, base, task.method)
 
 
 def situation_of(

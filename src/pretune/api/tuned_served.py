@@ -6,7 +6,7 @@ next best only where that one failed.
 
 from collections.abc import Sequence
 
-from pretune.api.gate_served import PROBED, measures_of, of_serving, rows_of, serve_and_load
+from pretune.api.gate_served import measures_of, of_serving, rows_of, serve_and_load
 from pretune.api.runs import RunFolder
 from pretune.api.searching import Search
 from pretune.api.workbench import sample
@@ -15,6 +15,7 @@ from pretune.core.events import Event
 from pretune.core.protocols import EventSink
 from pretune.core.records import Row
 from pretune.evaluation.goals import Outcome
+from pretune.gating.evidence import PROBED
 from pretune.gating.judge import judge
 from pretune.search.records import Trial, trial_folder
 from pretune.spec.task import load_task

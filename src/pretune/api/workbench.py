@@ -17,7 +17,7 @@ from pretune.adapters.tunable import TUNED, tuning
 from pretune.api.objectives import objective_of
 from pretune.api.runs import RunFolder, adapter_folder
 from pretune.bases import Base, load_base
-from pretune.core.digest import of_json
+from pretune.core.digest import SHORT, of_json
 from pretune.core.errors import DataError
 from pretune.core.events import Event
 from pretune.core.files import folder_lock, write_atomic
@@ -33,6 +33,7 @@ from pretune.spec.base import BaseSpec
 from pretune.spec.dump import dump_task
 from pretune.spec.task import TaskSpec
 from pretune.training.history import Validation
+from pretune.training.identity import data_digest
 from pretune.training.loop import Start, check_new, train
 from pretune.training.oversight import ALONE, Oversight
 from pretune.training.processes import is_main
@@ -221,9 +222,12 @@ class Workbench:
             if main and start is Start.NEW:
                 check_new(run.training)
             data = data or prepare(task, self.base.renderer, run.data if main else None)
+            logs: tuple[EventSink, ...] = ()
             if main:
-                self._begin(task, run, data, sinks)
-            logs = (JsonLines(run.log), TensorBoard(run.tensorboard)) if main else ()
+                for sink in sinks:
+                    sink.emit(Event("data.report", values=data.report.to_dict()))
+                kept = _Described(task, run, data)
+                logs = (kept, JsonLines(run.log), TensorBoard(run.tensorboard))
             result = self._tune(task, run, data, (*logs, *sinks), start, oversight)
             saved = adapter_path(result.adapter, run.adapters)
             trained = TrainedRun(run, result.adapter, saved, result, data)
@@ -231,14 +235,6 @@ class Workbench:
                 save_adapter(result.adapter, run.adapters)
                 run.write_record(trained.record())
         return trained
-
-    @staticmethod
-    def _begin(task: TaskSpec, run: RunFolder, data: TaskData, sinks: Sequence[EventSink]) -> None:
-        report = data.report.to_dict()
-        write_atomic(run.data / "report.json", json.dumps(report, indent=1) + "\n")
-        write_atomic(run.task, dump_task(task, run.path))
-        for sink in sinks:
-            sink.emit(Event("data.report", values=report))
 
     def _tune(
         self,
@@ -281,7 +277,27 @@ class Workbench:
             predictions = predict(rows)
             return {metric.name: metric.corpus(predictions) for metric in metrics}
 
-        return Validation(measure, metrics[0].name, metrics[0].higher_is_better)
+        main, digest = metrics[0], data_digest(rows)[:SHORT]
+        return Validation(measure, main.name, main.higher_is_better, digest)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """Writes what a training is about as it starts: one that is refused leaves what was there. What
+    another training came to is taken away then, as it says nothing of the one that starts."""
+
+    task: TaskSpec
+    run: RunFolder
+    data: TaskData
+
+    def emit(self, event: Event) -> None:
+        if event.kind != "train.start":
+            return
+        if not event.step:
+            self.run.record.unlink(missing_ok=True)
+        report = self.data.report.to_dict()
+        write_atomic(self.run.data / "report.json", json.dumps(report, indent=1) + "\n")
+        write_atomic(self.run.task, dump_task(self.task, self.run.path))
 
 
 def _label_of(task: TaskSpec, text: str) -> str | None:

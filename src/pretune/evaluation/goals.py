@@ -46,6 +46,8 @@ def _check(goal: Goal, results: Mapping[str, Interval | float]) -> GoalCheck:
         hint = f' did you mean "{guess}"?' if guess else ""
         names = ", ".join(sorted(results)) or "nothing"
         remedy = "pretune gate measures it" if goal.quantity else 'add it to "metrics:"'
+        if goal.slice:
+            remedy = "no row that was measured has these values: add such rows to the split"
         reason = f'"{goal.measure}" was not measured;{hint} measured: {names}; {remedy}'
         return GoalCheck(goal, Outcome.NOT_MEASURED, reason)
     if not isinstance(measured, Interval):

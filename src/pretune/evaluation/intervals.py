@@ -1,7 +1,7 @@
 """Confidence intervals by the bootstrap: resample rows, sum their statistics, take percentiles."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from pretune.evaluation.metrics.metric import Array
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+
+_ROUNDING = 1e-12
+"""Width of an interval up to which resamples differ by the order of their sums alone."""
 
 _BLOCK = 2**23
 """Most numbers held at once while resampling (64 MiB)."""
@@ -55,10 +58,17 @@ def interval_of(
     """
     value = float(value_of(statistics.sum(axis=0)))
     low, high = percentiles(value_of(resampled_totals(statistics, seed)))
-    if low == high:
-        unseen = 3 / len(statistics)
-        low, high = max(0.0, value - unseen), min(1.0, value + unseen)
-    return Interval(value, min(low, value), max(high, value), len(statistics))
+    return widened(Interval(value, min(low, value), max(high, value), len(statistics)))
+
+
+def widened(found: Interval, *, least: float = 0.0) -> Interval:
+    """``found`` of a value between ``least`` and 1, by the rule of three where no resample
+    differs."""
+    if found.spread >= _ROUNDING:
+        return found
+    unseen = 3 / found.n
+    low, high = max(least, found.value - unseen), min(1.0, found.value + unseen)
+    return replace(found, low=low, high=high)
 
 
 def percentiles(values: Array) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from pretune.core.digest import of_bytes
 from pretune.core.errors import StorageError
 from pretune.core.promise import Promise
 from pretune.evaluation.goals import Outcome
-from pretune.evaluation.intervals import Interval
+from pretune.evaluation.intervals import Interval, widened
 from pretune.spec.model import Strict
 
 FORMAT = 1
@@ -21,6 +21,9 @@ FORMAT = 1
 
 MOST_BYTES = 2**20
 """Size of a file of evidence; a larger one is none."""
+
+PROBED = 200
+"""Most rows that a gate asks again in other forms, and under load."""
 
 _DIGEST = "^[0-9a-f]{64}$"
 
@@ -48,6 +51,12 @@ class Measure(Strict):
         """The measure that ``found`` is."""
         high = None if found.high == float("inf") else found.high
         return cls(value=found.value, low=found.low, high=high, n=found.n, of=of)
+
+    @classmethod
+    def of_difference(cls, found: Interval) -> "Measure":
+        """The measure of two runs' difference: that no row differs shows no more of others than
+        that all are right."""
+        return cls.from_interval(widened(found, least=-1.0))
 
     @property
     def interval(self) -> Interval:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pretune.evaluation.compare import Verdict as Compare
 from pretune.evaluation.goals import Outcome, check_goals
 from pretune.evaluation.intervals import Interval
-from pretune.gating.evidence import Check, Compared, Measure
+from pretune.gating.evidence import PROBED, Check, Compared, Measure
 from pretune.gating.percentiles import values_needed
-from pretune.planning.decide import rows_to_decide
+from pretune.planning.decide import rows_to_decide, rows_to_reach
 from pretune.spec.goals import Goal
 from pretune.spec.quantities import percentile_of
 
@@ -51,8 +51,8 @@ def judge_comparison(compared: Compared, margin: float) -> Check:
     reason = f"{said} over {delta.n} rows does not rule out a loss of {margin:g}"
     missing = None
     if delta.value > -margin:
-        wider = (delta.value - delta.low) / (delta.value + margin)
-        missing = max(1, math.ceil(round(delta.n * wider**2, 6)) - delta.n)
+        needed = rows_to_reach(delta.value + margin, delta.value - delta.low, delta.n)
+        missing = needed - delta.n
         reason += f"; if the difference stays so, about {missing:,} more rows do"
     return Check(name=COMPARISON, outcome=Outcome.UNDECIDED, reason=reason, missing=missing)
 
@@ -69,12 +69,25 @@ def _undecided(goal: Goal, measure: Measure) -> Check:
             reason += f", in {needed / goal.load:.0f} seconds at this load (--load-seconds)"
     elif needed is None:
         reason += "; the value lies at the threshold"
+    elif needed > (most := _most(goal, measure)):
+        reason += (
+            f"; about {needed:,} would decide it, and a gate asks {most:,} at most: only a value "
+            "farther from the threshold can be told"
+        )
+        needed = None
     else:
         reason += f"; if the value stays so, about {needed:,} decide it"
     missing = None if needed is None else max(1, needed - measure.n)
     if missing is not None:
         reason += f": {missing:,} are missing"
     return _check(goal, Outcome.UNDECIDED, reason, missing, measure.of)
+
+
+def _most(goal: Goal, measure: Measure) -> float:
+    """How many a gate can ask of what ``measure`` counts."""
+    if measure.of in ("passages", "probes"):
+        return measure.n  # they ship with it
+    return PROBED if goal.metric.endswith("_drop") else math.inf
 
 
 def _check(

@@ -20,10 +20,11 @@ def percentile(values: Sequence[float], share: float) -> Measure:
     from scipy.stats import binom
 
     ordered, count = sorted(values), len(values)
+    rank = math.ceil(round(share * count, 9))  # 0.999 of 1,000 values is 999 of them, and no more
     low = int(binom.ppf(_TAIL, count, share))
     high = int(binom.ppf(1 - _TAIL, count, share)) + 1
     return Measure(
-        value=ordered[max(0, math.ceil(share * count) - 1)],
+        value=ordered[max(0, rank - 1)],
         low=ordered[low - 1] if low else 0.0,
         high=ordered[high - 1] if high <= count else None,
         n=count,

@@ -61,13 +61,12 @@ class OptionOrder(Perturbation):
     def task(self, task: TaskSpec) -> TaskSpec:
         """With the list turned round; the same where it names fewer than two labels."""
         known = _label_pattern(task)
-        found = (
-            [] if known is None else [m for text in _plain_texts(task) for m in known.findall(text)]
-        )
-        if known is None or len(set(found)) < 2:
+        found = [] if known is None else list(known.finditer("\n".join(_plain_texts(task))))
+        if known is None or len({match[0] for match in found}) < 2:
             return task
-        turned = reversed(found)
-        return _rewritten(task, lambda text: known.sub(lambda _: next(turned), text))
+        start, end = _list_in(found)
+        turned = iter([*found[:start], *reversed(found[start:end]), *found[end:]])
+        return _rewritten(task, lambda text: known.sub(lambda _: next(turned)[0], text))
 
 
 class Paraphrase(Perturbation):
@@ -167,6 +166,19 @@ def examples_of(task: TaskSpec, renderer: Renderer, rows: Sequence[Row]) -> list
         if not isinstance(made, Rejected):
             found.append(made.example)
     return found
+
+
+def _list_in(labels: Sequence[re.Match[str]]) -> tuple[int, int]:
+    """Where ``labels`` has them all on the fewest characters: the list that is chosen from, without
+    labels that the question has for words."""
+    every = {match[0] for match in labels}
+    runs = [
+        (start, end)
+        for start in range(len(labels))
+        for end in range(start + len(every), len(labels) + 1)
+        if {match[0] for match in labels[start:end]} == every
+    ]
+    return min(runs, key=lambda run: labels[run[1] - 1].end() - labels[run[0]].start())
 
 
 def _label_pattern(task: TaskSpec) -> re.Pattern[str] | None:

@@ -147,7 +147,8 @@ def _refused(answer: Prediction) -> bool:
     """Whether an answer refuses, or is too short to help."""
     tokens = _tokens(answer.text)
     short = len(tokens) <= (_SHORT if _run(tokens) == _QUOTED else 2 * _SHORT)
-    return short or any(word in answer.text.lower() for word in refusal_words())
+    said = normalise(answer.text)  # an apostrophe may be a quotation mark
+    return short or any(word in said for word in refusal_words())
 
 
 def _tokens(text: str) -> list[str]:

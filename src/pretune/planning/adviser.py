@@ -91,12 +91,12 @@ def _unreachable(figures: Sequence[Figure]) -> Advice:
 
 
 def _method(situation: Situation, figures: Sequence[Figure]) -> Advice:
+    allowed = situation.fits if situation.tasks == 1 else situation.fits - {"full"}
     own = [one for one in _of_task(situation, figures) if _is_own(one)]
-    own = [one for one in own if one.set == situation.name]
+    own = [one for one in own if one.set == situation.name and one.method in allowed]
     if len({one.method for one in own}) > 1:
         best = max(own, key=lambda one: one.value)
         return Advice("method", best.method, "the best of your own runs of this task", tuple(own))
-    allowed = situation.fits if situation.tasks == 1 else situation.fits - {"full"}
     tried = [one for one in _of_task(situation, figures) if not _is_own(one)]
     compared = [one for one in tried if one.set in _shared_sets(tried)]
     means = {

@@ -83,15 +83,22 @@ def decidable(
 
 
 def rows_to_decide(goal: Goal, measured: Interval) -> int | None:
-    """Rows that would decide ``goal`` if its value stays as ``measured``: an interval narrows with
-    the root of the rows. ``None``: the value lies at the threshold, or its interval has no end on
-    that side."""
+    """Rows that would decide ``goal`` if its value stays as ``measured``. ``None``: the value lies
+    at the threshold, or its interval has no end on that side."""
     distance = abs(measured.value - goal.threshold)
     end = measured.low if measured.value > goal.threshold else measured.high
     half = abs(measured.value - end)
     if not distance or math.isinf(half):
         return None
-    return max(measured.n + 1, math.ceil(round(measured.n * (half / distance) ** 2, 6)))
+    return rows_to_reach(distance, half, measured.n)
+
+
+def rows_to_reach(distance: float, half: float, rows: int) -> int:
+    """Rows over which an interval reaches no further than ``distance``, where it reaches ``half``
+    over ``rows``: it narrows with the root of the rows, and by the rule of three with the rows
+    themselves."""
+    power = 1 if math.isclose(half * rows, 3) else 2
+    return max(rows + 1, math.ceil(round(rows * (half / distance) ** power, 6)))
 
 
 def _half(value: float, rows: int, wider: float) -> float:

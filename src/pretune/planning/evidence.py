@@ -123,6 +123,9 @@ class Published(Figure):
         return self.claim
 
 
+_UNFINISHED = ("interrupted", "given up")
+"""Why runs ended before they showed what they come to."""
+
 AnyFigure = Annotated[
     Quality | Learning | Rate | Decode | StepTime | Published, Field(discriminator="kind")
 ]
@@ -150,6 +153,8 @@ def own_runs(folder: Path) -> tuple[Quality, ...]:
 def _run(path: Path) -> Iterable[Quality]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        if record.get("reason") in _UNFINISHED:
+            return
         task = load_task(path.parent / "task.yaml")
         measured = record["validation"]
         report = json.loads((path.parent / "data" / "report.json").read_text(encoding="utf-8"))

@@ -1,13 +1,15 @@
 """The floor of a latency: what a request's products take at the best speed of this machine.
 
-No server of ours or others is faster on it, so a goal below the floor is lost before training. The
-work of a token is two operations for every weight that it passes (Kaplan et al. 2020, arXiv
-2001.08361, table 1); attention, memory and all waiting come on top and are left out.
+No server of ours or others is faster on it, so a goal below the floor is lost before training. What
+prompts begin with alike is left out, as a server reads it once for all of them. The work of a token
+is two operations for every weight that it passes (Kaplan et al. 2020, arXiv 2001.08361, table 1);
+attention, memory and all waiting come on top and are left out.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pretune.bases import Base
 from pretune.spec.goals import Goal
@@ -54,7 +56,7 @@ def floor_of(
     """The floor of a latency ``goal`` for requests of these numbers of tokens.
 
     Args:
-        prompts: tokens of each row's prompt, virtual ones included.
+        prompts: tokens of each row's prompt that a server has to read for it, see :func:`unshared`.
         answers: tokens of each row's answer, in the same order.
     """
     percentile = percentile_of(goal.metric) or 50.0
@@ -66,6 +68,23 @@ def floor_of(
     every = sum(p + a - 1 for p, a in zip(prompts, answers, strict=True)) / len(tokens)
     busy = None if goal.load is None else goal.load * every * seconds
     return Floor(goal, tokens[max(0, place)] * seconds * 1000, busy)
+
+
+def unshared(prompts: Sequence[tuple[int, ...]]) -> list[int]:
+    """How many tokens each of ``prompts`` has behind all that another one begins with: the rest may
+    lie in a server's cache. The last token is read in any case."""
+    order = sorted(range(len(prompts)), key=prompts.__getitem__)
+    shared = [0] * len(prompts)
+    for one, other in pairwise(order):  # the prompt that begins most alike stands beside each
+        alike = _alike(prompts[one], prompts[other])
+        shared[one], shared[other] = max(shared[one], alike), alike
+    return [max(1, len(ids) - alike) for ids, alike in zip(prompts, shared, strict=True)]
+
+
+def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Tokens that both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _passed(base: Base) -> int:

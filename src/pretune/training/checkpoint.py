@@ -70,13 +70,14 @@ class Checkpoint:
 def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint in ``folder``, if there is one; what a kill left half-written is removed.
 
-    The caller holds the folder's lock.
+    The caller holds the folder's lock, or is one of the processes of a training whose main one
+    does.
 
     Raises:
         StorageError: the file is damaged.
     """
     for draft in folder.glob(f".{FILE_NAME}.*"):
-        draft.unlink()
+        draft.unlink(missing_ok=True)  # processes of one training all look at once
     path = folder / FILE_NAME
     if not path.exists():
         return None

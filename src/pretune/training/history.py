@@ -30,12 +30,14 @@ class Validation:
 
     ``measure`` runs on the adapter mounted as ``tuned`` and must change nothing; its metric
     ``watch`` chooses the best parameters and stops early. In a training of several processes each
-    of them measures, so that all come to the same decision.
+    of them measures, so that all come to the same decision. ``rows`` names what it is measured on:
+    values on other rows do not compare.
     """
 
     measure: Callable[[], Mapping[str, float]]
     watch: str
     higher_is_better: bool = True
+    rows: str | None = None
 
     def best(self, measurements: Sequence[Measurement]) -> Measurement | None:
         """The first of the best; a metric that is not a number is never the best."""

@@ -33,6 +33,7 @@ def identity_of(
         **{f"train.{key}": value for key, value in spec.model_dump(mode="json").items()},
         "train.batch_size": batch_size(tunable.config, spec),
         "watched metric": validation.watch if validation else None,
+        "validation rows": validation.rows if validation else None,
         "training rows": data_digest(examples)[: digest.SHORT],
         "processes": processes,
     }

@@ -169,9 +169,10 @@ class _Training:
         self._start = self.tunable.state() if self.private else {}
 
     def carry_out(self, start: Start, notes: Mapping[str, Any]) -> TrainResult:
-        """All of it; whoever listens hears of its end, and of a failure."""
+        """All of it; whoever heard of its start hears of its end, and of a failure."""
+        self.begin(start)
         try:
-            self.begin(start)
+            self.tell_start()
             reason = self.run()
         except BaseException as error:
             self.tell("train.failed", error=type(error).__name__)
@@ -195,6 +196,9 @@ class _Training:
                 self.private.secret.load(found.tensors["private"])
             set_rng_state(found.tensors["rng"], self.tunable.injection.base.device)
         self._first = self.history.step
+
+    def tell_start(self) -> None:
+        """Emit what the training is."""
         self.tell(
             "train.start",
             method=self.tunable.config.name,

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,17 +104,16 @@ class Secret:
         """Take up a :meth:`state`."""
         self._bits = bytes(state["secret"].tolist())
 
-    def generator(self, what: str, step: int, device: torch.device | str) -> torch.Generator:
-        """A generator for ``what`` is drawn in a step."""
-        seed = hashlib.sha256(self._bits + f"{what}/{step}".encode()).digest()[:8]
-        made = torch.Generator(device)
-        made.manual_seed(int.from_bytes(seed, "big") >> 1)
-        return made
+    def generator(self, what: str, step: int) -> np.random.Generator:
+        """A generator for ``what`` is drawn in a step, by a key of 128 bits: torch's own takes 32
+        bits of a seed on a processor, and so few can all be tried."""
+        key = hashlib.sha256(self._bits + f"{what}/{step}".encode()).digest()[:16]
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "big")))
 
     def drawn(self, step: int, rows: int, rate: float) -> list[int]:
         """Which of ``rows`` rows a step learns, each with the probability ``rate`` by itself."""
-        draws = torch.rand(rows, generator=self.generator("rows", step, "cpu"), dtype=torch.float64)
-        found: list[int] = (draws < rate).nonzero().flatten().tolist()
+        draws = self.generator("rows", step).random(rows)
+        found: list[int] = np.flatnonzero(draws < rate).tolist()
         return found
 
 
@@ -147,11 +147,12 @@ class RowSum:
             parameter.grad = None
         return norm
 
-    def release(self, batch_size: int, generator: torch.Generator) -> None:
+    def release(self, batch_size: int, generator: np.random.Generator) -> None:
         """Leave the noised sum over ``batch_size``, the number of rows to be expected, as the
         parameters' gradients."""
         spread = self._promise.noise * self._promise.row_norm
         for parameter, total in zip(self._parameters, self._sums, strict=True):
-            noise = torch.empty_like(total).normal_(0.0, spread, generator=generator)
+            drawn = generator.standard_normal(tuple(total.shape), dtype=np.float32)
+            noise = torch.as_tensor(drawn, device=total.device) * spread
             parameter.grad = ((total + noise) / batch_size).to(parameter.dtype)
             total.zero_()

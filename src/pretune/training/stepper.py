@@ -152,8 +152,7 @@ class Stepper:
             sums.append(Loss(done.total, {**done.values, "cut": cut}))
         if number == 1 and norms and not any(norms):
             raise self._no_gradient()
-        device = self._tunable.injection.base.device
-        noise = self._private.secret.generator("noise", number, device)
+        noise = self._private.secret.generator("noise", number)
         self._row_sum.release(self._private.batch_size, noise)
         return sums
 

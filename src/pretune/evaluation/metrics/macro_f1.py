@@ -32,7 +32,8 @@ class MacroF1(Metric):
         return counts.reshape(len(gold), -1)
 
     def value(self, totals: Array) -> Array:
-        """Mean F1 of the labels that are there: a resample may have lost a rare one."""
+        """Mean F1 of the labels among the right answers: a resample may have lost a rare one, whose
+        F1 is then 0 and not counted."""
         hits, predicted, right = np.split(totals, 3, axis=-1)
-        there = (predicted + right > 0).sum(axis=-1).astype(float)
+        there = (right > 0).sum(axis=-1).astype(float)
         return ratio(f1(hits, predicted, right).sum(axis=-1), there)

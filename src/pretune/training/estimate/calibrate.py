@@ -47,6 +47,10 @@ class Range(NamedTuple):
         """All three, so many times."""
         return Range(self.low * factor, self.expected * factor, self.high * factor)
 
+    def plus(self, more: float) -> "Range":
+        """All three, and so much."""
+        return Range(self.low + more, self.expected + more, self.high + more)
+
     @property
     def gb(self) -> str:
         """In GB of 10^9 bytes, for people."""
