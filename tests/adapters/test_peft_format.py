@@ -328,6 +328,19 @@ def test_misfit_prefix_is_refused(tmp_path):
         import_peft(tmp_path, small, Scope.PROMPT)
 
 
+@pytest.mark.parametrize("length", [0, 5000])
+@pytest.mark.parametrize("name", VIRTUAL)
+def test_more_virtual_tokens_than_a_method_can_have_are_refused(name, length, tmp_path):
+    base = tiny_base()
+    export_peft(make_adapter(base, VIRTUAL[name], Scope.PROMPT), base, tmp_path)
+    weights, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
+    (values,) = load_file(weights).values()
+    save_file({"prompt_embeddings": torch.ones(length, values.shape[1])}, weights)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_virtual_tokens": length}))
+    with pytest.raises(AdapterError, match=f'"length": Input should be .*, not {length}'):
+        import_peft(tmp_path, base, Scope.PROMPT)
+
+
 @pytest.mark.parametrize("scope", [Scope.PROMPT, Scope.SUFFIX])
 @pytest.mark.parametrize("name", LOW_RANK)
 def test_narrow_scope_leaves_only_on_demand(scope, name, tmp_path):
