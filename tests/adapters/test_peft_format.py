@@ -200,6 +200,7 @@ def peft_folder(tmp_path):
         ({"rank_pattern": {"q_proj": 4}}, '"rank_pattern" with another value for "q_proj"'),
         ({"alpha_pattern": {"v_proj": 4}}, '"alpha_pattern" with another value for "v_proj"'),
         ({"init_lora_weights": "pissa_niter_4"}, 'started from "pissa_niter_4"'),
+        ({"init_lora_weights": "OLoRA"}, 'started from "OLoRA"'),
         ({"lora_alpha": "big"}, '"lora_alpha": "big", expected a number'),
         ({"lora_alpha": 0}, '"alpha": Input should be greater than 0, not 0'),
         ({"r": 4}, r'"layers.0.\w.[AB]" has shape .*3.*, expected .*4'),

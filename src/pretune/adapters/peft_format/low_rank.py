@@ -55,7 +55,7 @@ def low_rank_from(
     contents.refuse(_REFUSED)
     contents.refuse({"bias": "it trains biases of the base"}, harmless=("none", None))
     start = contents.config.get("init_lora_weights")
-    if isinstance(start, str) and start.startswith(_CHANGES_BASE):
+    if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
         raise AdapterError(
             f'"{contents.folder}" started from "{start}", which changes the base; save it again '
             "with PEFT's path_initial_model_for_weight_conversion"
