@@ -65,6 +65,13 @@ def test_digest_is_of_the_content(saved, folder, tmp_path):
     assert load_base(str(folder)).digest != digest
 
 
+def test_a_context_ends_where_long_rotary_positions_begin(tmp_path):
+    """As in Phi-3's of 128k: a longer sequence is turned otherwise, and all beside it."""
+    rotary = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    save_base(tmp_path, "phi3", rope_parameters=rotary, original_max_position_embeddings=64)
+    assert load_base(str(tmp_path)).renderer.context_length == 64
+
+
 def test_bf16_is_near(saved):
     full, half = load_base(str(saved)), load_base(str(saved), "bf16")
     assert half.model.dtype is torch.bfloat16

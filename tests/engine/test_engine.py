@@ -13,9 +13,10 @@ from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import AdapterError, SpecError
-from pretune.core.records import FinishReason
+from pretune.core.records import FinishReason, Request
 from pretune.core.sampling import Sampling
 from pretune.core.scope import Scope
+from pretune.core.segments import Role, TokenSegment
 from pretune.engine.reference import Reference
 
 
@@ -153,6 +154,19 @@ def test_a_request_beyond_the_context_is_refused(base):
     probe = Probe(base, size=SMALL._replace(blocks=400))
     done = probe.finish(asked(base, "x", most=500))["x"]
     assert "hold 512" in done.error
+
+
+def test_the_longest_sequence_turns_no_other_one_otherwise():
+    """Where the longest of a step decides how rotary positions turn (longrope, as in Phi-3's)."""
+    rotary = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    base = tiny_base("phi3", rope_parameters=rotary, original_max_position_embeddings=64)
+    words = TokenSegment(Role.USER, (70,) * (base.renderer.context_length - 1))
+    longest = Request("longest", (words,), max_new_tokens=1)
+    short = replace(request_of(base, None, TURNS[2], most=1), id="short")
+    alone, beside = Probe(base), Probe(base, size=SMALL._replace(blocks=200, tokens=1024))
+    alone.finish(short)
+    assert beside.finish(longest, short)["longest"].error is None
+    assert_close(beside.logits["short"], alone.logits["short"])
 
 
 @pytest.mark.parametrize(
