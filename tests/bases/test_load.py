@@ -148,6 +148,15 @@ def test_encoder_without_a_name_is_refused(tmp_path):
         load_base(str(tmp_path))
 
 
+def test_a_model_that_counts_no_positions_is_refused(tmp_path):
+    sizes = {"hidden_size": 32, "n_layer": 1, "n_head": 4, "vocab_size": 262}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("bloom", **sizes))
+    model.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(BaseModelError, match=r'"bloom" has no positions.*use a Llama'):
+        load_base(str(tmp_path))
+
+
 @pytest.mark.parametrize("text", ["{", '{"model_type": "nonesuch"}', "{}"])
 def test_unreadable_config(folder, text):
     (folder / "config.json").write_text(text)

@@ -91,9 +91,17 @@ def context_of(config: Any) -> int:
     With rotary positions of type ``longrope`` the longest sequence of a forward pass decides how
     all of them are turned, and what the cache holds stays as it was turned. So no sequence may be
     as long as that.
+
+    Raises:
+        BaseModelError: the model has no positions to count.
     """
     text = config.get_text_config(decoder=True)
-    length = text.max_position_embeddings
+    length = getattr(text, "max_position_embeddings", None)
+    if length is None:
+        raise BaseModelError(
+            f'a base of type "{config.model_type}" has no positions that say how long a text may '
+            "be; use a Llama, Qwen, Mistral, Gemma, Phi, GPT-2 or GPT-NeoX model"
+        )
     rotary = getattr(text, "rope_parameters", None) or {}
     if rotary.get("rope_type") == "longrope":
         length = min(length, rotary["original_max_position_embeddings"])
