@@ -1,5 +1,7 @@
 """What an engine refuses, how requests end, and that a fault stays with its own request."""
 
+import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -212,6 +214,34 @@ def test_copies_of_adapters_that_decode_are_counted_and_go_with_them(base):
     last = [found for ended, found in held if ended >= 2]
     assert len(last) > 2, "the plain request goes on alone"
     assert not any(last[1:])
+    probe.close()
+
+
+def test_any_thread_may_ask_for_the_stats_while_adapters_come_and_go(base):
+    lora = CONFIGS["lora"]
+    adapters = {str(i): make_adapter(base, lora, Scope.ALL, seed=i) for i in range(8)}
+    probe = Probe(base, adapters.__getitem__)
+    faults: list[BaseException] = []
+    ended = threading.Event()
+
+    def monitor():
+        while not ended.is_set():
+            try:
+                probe.stats()
+            except Exception as error:  # whatever it is
+                faults.append(error)
+
+    every, watch = sys.getswitchinterval(), threading.Thread(target=monitor)
+    sys.setswitchinterval(1e-6)
+    watch.start()
+    try:
+        for _ in range(3):
+            probe.finish(*(asked(base, name, name, most=2) for name in adapters))
+    finally:
+        ended.set()
+        watch.join()
+        sys.setswitchinterval(every)
+    assert not faults
     probe.close()
 
 

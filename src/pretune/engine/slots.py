@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from typing import NamedTuple
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection, Mounted
@@ -18,7 +19,14 @@ from pretune.engine.transfer import BySite, moved
 Load = Callable[[str], Adapter]
 """From an adapter's name to the adapter, from wherever it is kept; called in another thread."""
 
-Placed = tuple[Adapter, BySite]
+
+class Placed(NamedTuple):
+    """An adapter, and its ``weights`` on the device, which take ``bytes``."""
+
+    adapter: Adapter
+    weights: BySite
+    bytes: int
+
 
 _LOADERS = 4
 """Adapters that are loaded at a time; one on a CPU, where that costs the batch its cores."""
@@ -28,7 +36,8 @@ _MOST_FAILED = 64
 
 
 class Slots:
-    """``size`` places. All methods but :meth:`expect` are for the engine's own thread."""
+    """``size`` places. All but :meth:`expect`, :attr:`resident` and :attr:`bytes` is for the
+    engine's own thread."""
 
     def __init__(self, injection: Injection, load: Load, size: int) -> None:
         self.size = size
@@ -40,6 +49,7 @@ class Slots:
         self._coming: dict[str, Future[Placed]] = {}
         self._failed: dict[str, BaseException] = {}
         self._adapters: dict[str, Adapter] = {}
+        self._bytes: dict[str, int] = {}
         self._holders: OrderedDict[str, int] = OrderedDict()
         self.loads = 0
 
@@ -56,13 +66,9 @@ class Slots:
     @property
     def bytes(self) -> int:
         """Bytes of adapters that somebody holds on the device; zero in pure decode."""
-        return self._injection.stacked_bytes + sum(
-            value.nbytes
-            for name, holders in self._holders.items()
-            if holders
-            for parts in self._injection[name].weights.values()
-            for value in parts.values()
-        )
+        # Whoever monitors asks while a step runs, in which adapters come and go.
+        held = [name for name, holders in list(self._holders.items()) if holders]
+        return self._injection.stacked_bytes + sum(self._bytes.get(name, 0) for name in held)
 
     def expect(self, name: str) -> None:
         """Begin to read an adapter that will be asked for; from any thread. No more are read ahead
@@ -127,7 +133,7 @@ class Slots:
                 while len(self._failed) > _MOST_FAILED:
                     del self._failed[next(iter(self._failed))]
                 continue
-            adapter, weights = coming.result()
+            adapter, weights, self._bytes[name] = coming.result()
             self._injection.mount_live(name, adapter.method, adapter.scope, weights)
             self._adapters[name] = adapter
             self._holders[name] = 0
@@ -137,7 +143,9 @@ class Slots:
         try:
             adapter = adapter or self._load(name)
             dtype = None if adapter.method.needs_float32 else base.model.dtype
-            return adapter, moved(adapter.by_site(base), base.device, dtype)
+            weights = moved(adapter.by_site(base), base.device, dtype)
+            taken = sum(one.nbytes for parts in weights.values() for one in parts.values())
+            return Placed(adapter, weights, taken)
         except PretuneError:
             raise
         except Exception as error:  # whatever it is, it must not stop those who run
@@ -153,5 +161,5 @@ class Slots:
         return True
 
     def _evict(self, name: str) -> None:
-        del self._holders[name], self._adapters[name]
+        del self._holders[name], self._adapters[name], self._bytes[name]
         self._injection.unmount(name)
