@@ -13,6 +13,7 @@ from laws.cases import CONFIGS, TURNS, make_adapter, request_of
 from laws.probe import SMALL, Probe
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection
+from pretune.adapters.methods import dora
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import AdapterError, SpecError
 from pretune.core.records import FinishReason, Request
@@ -288,6 +289,18 @@ def test_in_16_bits_adapters_are_cast_once_and_mean_the_same(name):
     assert_close(found, expected[-1], rtol=0, atol=0.05)
     plain = reference.prefill(request_of(base, None), DynamicCache(config=base.model.config))
     assert float((found - plain[-1]).abs().max()) > 0.2, "the adapter makes no difference"
+
+
+def test_dora_reads_the_bases_matrices_when_it_is_loaded_and_at_no_step(base, monkeypatch):
+    reads: list[object] = []
+    matrix_of = dora.matrix_of
+    monkeypatch.setattr(dora, "matrix_of", lambda module: reads.append(module) or matrix_of(module))
+    adapter = make_adapter(base, CONFIGS["dora"], Scope.ALL)
+    reads.clear()
+    probe = Probe(base, {"a": adapter}.__getitem__)
+    assert len(probe.finish(asked(base, "x", "a"))["x"].ids) > 2
+    assert len(reads) == len(base.anatomy.linears)
+    probe.close()
 
 
 def test_after_a_step_that_failed_nothing_is_taken_up_again(base):

@@ -124,7 +124,8 @@ class Injection:
             site: {part: value.to(self.base.device) for part, value in parts.items()}
             for site, parts in adapter.by_site(self.base).items()
         }
-        return self.mount_live(name, adapter.method, adapter.scope, weights)
+        frozen = adapter.method.frozen(self.base.anatomy, weights)
+        return self.mount_live(name, adapter.method, adapter.scope, frozen)
 
     def mount_live(
         self,

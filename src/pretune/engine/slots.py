@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection, Mounted
+from pretune.adapters.method import BySite
 from pretune.core.errors import AdapterError, PretuneError
 from pretune.engine.ahead import Ahead
-from pretune.engine.transfer import BySite, moved
+from pretune.engine.transfer import moved
 
 Load = Callable[[str], Adapter]
 """From an adapter's name to the adapter, from wherever it is kept; called in another thread."""
@@ -143,7 +144,8 @@ class Slots:
         try:
             adapter = adapter or self._load(name)
             dtype = None if adapter.method.needs_float32 else base.model.dtype
-            weights = moved(adapter.by_site(base), base.device, dtype)
+            there = moved(adapter.by_site(base), base.device, dtype)
+            weights = adapter.method.frozen(base.anatomy, there)
             taken = sum(one.nbytes for parts in weights.values() for one in parts.values())
             return Placed(adapter, weights, taken)
         except PretuneError:
