@@ -71,8 +71,8 @@ class Method(ABC, Generic[C]):
         return None
 
     def frozen(self, anatomy: Anatomy, weights: BySite) -> BySite:
-        """``weights`` that nobody trains, as they are mounted: with what :meth:`edit` would work out
-        of them and the base at every step."""
+        """``weights`` that nobody trains, as they are mounted: with what :meth:`edit` would else
+        work out of them and the base at every step."""
         return weights
 
     def initial(self, base: Base, text: str | None, seed: int) -> Weights:

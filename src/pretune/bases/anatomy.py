@@ -75,8 +75,11 @@ _LINEAR_PARTS: dict[str, Part] = {
 }
 
 _FAMILIES = frozenset(
-    "gemma gemma2 gemma3_text gpt2 gpt_neox llama mistral phi phi3 qwen2 qwen3".split()
-)
+    (
+        "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "phi", "phi3",
+        "qwen2", "qwen3",
+    )
+)  # fmt: skip
 """Families that the laws are tested on. Others give their parts the same names and do more with
 them: scale the logits behind the head (Cohere, Granite), weigh attention against a sink (GPT-OSS),
 or mix values in code of their own (Bloom, DiffLlama), in which requests of one step would see each
