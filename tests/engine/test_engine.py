@@ -262,6 +262,24 @@ def test_an_adapter_whose_request_was_cancelled_keeps_no_slot(base, lora, fails)
     assert probe.finish(asked(base, "y", "second"))["y"].reason is FinishReason.LENGTH
 
 
+def test_who_came_later_is_not_told_why_an_adapter_could_not_be_loaded_before(base, lora):
+    damaged = {"a"}
+
+    def load(name):
+        if name in damaged:
+            raise AdapterError("damaged")
+        return lora
+
+    probe = Probe(base, load)
+    probe.submit(asked(base, "left", "a"))
+    probe.step()
+    probe.cancel("left")
+    probe.step()
+    damaged.clear()
+    assert probe.finish(asked(base, "came", "a"))["came"].reason is FinishReason.LENGTH
+    probe.close()
+
+
 def test_generate_and_score_leave_nothing_behind_when_one_fails(base, lora):
     probe = Probe(base, {"a": lora}.__getitem__)
     with pytest.raises(Exception, match="hold"):
