@@ -151,3 +151,14 @@ def test_narrowed_routes_the_rows_that_are_left(base, injection):
     with injection.narrowed(index):
         assert torch.equal(base.head(hidden[index]), plain), "no routing, nothing to narrow"
     injection.unmount("a")
+
+
+def test_at_the_head_nothing_is_made_of_adapters_that_do_not_act_there(base, injection):
+    """A step of many tasks would look for the rows of each."""
+    mounted = injection.mount("a", adapter_of(base, "lora"))
+    with torch.no_grad(), injection.routed(everywhere(base, mounted.slot)):
+        assert injection.acts
+        with injection.narrowed(torch.tensor([1])):
+            assert not injection.acts
+        assert injection.acts
+    injection.unmount("a")

@@ -200,6 +200,7 @@ def peft_folder(tmp_path):
         ({"rank_pattern": {"q_proj": 4}}, '"rank_pattern" with another value for "q_proj"'),
         ({"alpha_pattern": {"v_proj": 4}}, '"alpha_pattern" with another value for "v_proj"'),
         ({"init_lora_weights": "pissa_niter_4"}, 'started from "pissa_niter_4"'),
+        ({"init_lora_weights": "OLoRA"}, 'started from "OLoRA"'),
         ({"lora_alpha": "big"}, '"lora_alpha": "big", expected a number'),
         ({"lora_alpha": 0}, '"alpha": Input should be greater than 0, not 0'),
         ({"r": 4}, r'"layers.0.\w.[AB]" has shape .*3.*, expected .*4'),
@@ -326,6 +327,19 @@ def test_misfit_prefix_is_refused(tmp_path):
     save_file(tensors | {"more": torch.ones(2)}, weights)
     with pytest.raises(AdapterError, match=r'"more".*not one of this method'):
         import_peft(tmp_path, small, Scope.PROMPT)
+
+
+@pytest.mark.parametrize("length", [0, 5000])
+@pytest.mark.parametrize("name", VIRTUAL)
+def test_more_virtual_tokens_than_a_method_can_have_are_refused(name, length, tmp_path):
+    base = tiny_base()
+    export_peft(make_adapter(base, VIRTUAL[name], Scope.PROMPT), base, tmp_path)
+    weights, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
+    (values,) = load_file(weights).values()
+    save_file({"prompt_embeddings": torch.ones(length, values.shape[1])}, weights)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_virtual_tokens": length}))
+    with pytest.raises(AdapterError, match=f'"length": Input should be .*, not {length}'):
+        import_peft(tmp_path, base, Scope.PROMPT)
 
 
 @pytest.mark.parametrize("scope", [Scope.PROMPT, Scope.SUFFIX])

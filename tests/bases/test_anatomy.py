@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-from transformers import DynamicCache
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
-from pretune.bases.anatomy import COVERS, Part, dissect
+from pretune.bases.anatomy import _FAMILIES, COVERS, Part, dissect
 from pretune.bases.fakes import FAMILIES, tiny_base, tiny_model
 from pretune.core.errors import BaseModelError
 from pretune.spec.methods import ALL_SITES
@@ -171,6 +171,19 @@ def test_unknown_linear_layers_list_the_known():
         layer.mlp = nn.Identity()
     with pytest.raises(BaseModelError, match=r"cannot find the linear layers.*self_attn\.q_proj"):
         dissect(model)
+
+
+@pytest.mark.parametrize("family", ["cohere", "granite", "gpt_oss", "bloom", "diffllama", "olmo2"])
+def test_other_families_are_refused_though_their_layers_have_known_names(family):
+    config = AutoConfig.for_model(family, num_hidden_layers=1)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(BaseModelError, match=f'of family "{family}", which is not .* llama, mist'):
+        dissect(model)
+
+
+def test_every_family_of_the_laws_is_known():
+    assert set(FAMILIES) == _FAMILIES
 
 
 def dissect_with_config(module: nn.Module):

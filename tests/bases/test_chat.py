@@ -44,6 +44,15 @@ GEMMA = (
     "{{ '<start_of_turn>' + role + '\n' + m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
 )
+THINKS = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""As Qwen3's: the last answer is shown with an empty thought, and one to come without."""
+THINKS_FIRST = CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
+"""As DeepSeek R1's: a thought is opened where an answer is to come, and in none that is known."""
 DROPS_SYSTEM = (
     "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['content'] }}{% endif %}{% endfor %}"
 )
@@ -196,7 +205,7 @@ def test_segments_of_llama_2():
         ("assistant", " </s>"),
         ("user", "<s>[INST] "),
         ("user", "Since when?"),
-        ("user", " [/INST]"),
+        ("user", " [/INST] "),
     ]
 
 
@@ -257,6 +266,13 @@ def test_turn_two_starts_with_turn_one(renderer):
     answered = [s for s in written if s.role is Role.TARGET]
     assert [s.ids for s in second if s.role is Role.ASSISTANT] == [s.ids for s in answered]
     assert flat(second)[: len(flat(written))] == flat(written)
+
+
+@pytest.mark.parametrize("template", [THINKS, THINKS_FIRST, LLAMA_2, GEMMA, None])
+def test_an_answer_to_come_is_opened_as_in_training(template):
+    renderer = ChatRenderer(wrapped(BACKENDS["byte-level"], template, "<|im_end|>"), 512)
+    trained = renderer.encode(renderer.render([SYSTEM, USER, TARGET]))
+    assert ids(renderer, SYSTEM, USER) == flat(s for s in trained if s.role is not Role.TARGET)
 
 
 def test_model_writes_its_end_and_nothing_before_its_answer(renderer):

@@ -65,6 +65,13 @@ def test_digest_is_of_the_content(saved, folder, tmp_path):
     assert load_base(str(folder)).digest != digest
 
 
+def test_a_context_ends_where_long_rotary_positions_begin(tmp_path):
+    """As in Phi-3's of 128k: a longer sequence is turned otherwise, and all beside it."""
+    rotary = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    save_base(tmp_path, "phi3", rope_parameters=rotary, original_max_position_embeddings=64)
+    assert load_base(str(tmp_path)).renderer.context_length == 64
+
+
 def test_bf16_is_near(saved):
     full, half = load_base(str(saved)), load_base(str(saved), "bf16")
     assert half.model.dtype is torch.bfloat16
@@ -138,6 +145,15 @@ def test_encoder_without_a_name_is_refused(tmp_path):
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     byte_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(BaseModelError, match=r"no decoder blocks with an FFN"):
+        load_base(str(tmp_path))
+
+
+def test_a_model_that_counts_no_positions_is_refused(tmp_path):
+    sizes = {"hidden_size": 32, "n_layer": 1, "n_head": 4, "vocab_size": 262}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("bloom", **sizes))
+    model.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(BaseModelError, match=r'"bloom" has no positions.*use a Llama'):
         load_base(str(tmp_path))
 
 

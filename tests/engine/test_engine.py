@@ -1,5 +1,7 @@
 """What an engine refuses, how requests end, and that a fault stays with its own request."""
 
+import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,11 +13,13 @@ from laws.cases import CONFIGS, TURNS, make_adapter, request_of
 from laws.probe import SMALL, Probe
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection
+from pretune.adapters.methods import dora
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import AdapterError, SpecError
-from pretune.core.records import FinishReason
+from pretune.core.records import FinishReason, Request
 from pretune.core.sampling import Sampling
 from pretune.core.scope import Scope
+from pretune.core.segments import Role, TokenSegment
 from pretune.engine.reference import Reference
 
 
@@ -155,6 +159,19 @@ def test_a_request_beyond_the_context_is_refused(base):
     assert "hold 512" in done.error
 
 
+def test_the_longest_sequence_turns_no_other_one_otherwise():
+    """Where the longest of a step decides how rotary positions turn (longrope, as in Phi-3's)."""
+    rotary = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    base = tiny_base("phi3", rope_parameters=rotary, original_max_position_embeddings=64)
+    words = TokenSegment(Role.USER, (70,) * (base.renderer.context_length - 1))
+    longest = Request("longest", (words,), max_new_tokens=1)
+    short = replace(request_of(base, None, TURNS[2], most=1), id="short")
+    alone, beside = Probe(base), Probe(base, size=SMALL._replace(blocks=200, tokens=1024))
+    alone.finish(short)
+    assert beside.finish(longest, short)["longest"].error is None
+    assert_close(beside.logits["short"], alone.logits["short"])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -201,6 +218,34 @@ def test_copies_of_adapters_that_decode_are_counted_and_go_with_them(base):
     probe.close()
 
 
+def test_any_thread_may_ask_for_the_stats_while_adapters_come_and_go(base):
+    lora = CONFIGS["lora"]
+    adapters = {str(i): make_adapter(base, lora, Scope.ALL, seed=i) for i in range(8)}
+    probe = Probe(base, adapters.__getitem__)
+    faults: list[BaseException] = []
+    ended = threading.Event()
+
+    def monitor():
+        while not ended.is_set():
+            try:
+                probe.stats()
+            except Exception as error:  # whatever it is
+                faults.append(error)
+
+    every, watch = sys.getswitchinterval(), threading.Thread(target=monitor)
+    sys.setswitchinterval(1e-6)
+    watch.start()
+    try:
+        for _ in range(3):
+            probe.finish(*(asked(base, name, name, most=2) for name in adapters))
+    finally:
+        ended.set()
+        watch.join()
+        sys.setswitchinterval(every)
+    assert not faults
+    probe.close()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_adapter_whose_request_was_cancelled_keeps_no_slot(base, lora, fails):
     """Found by random traffic: one slot, its adapter still coming, and nobody there to take it."""
@@ -215,6 +260,24 @@ def test_an_adapter_whose_request_was_cancelled_keeps_no_slot(base, lora, fails)
     probe.step()
     probe.cancel("x")
     assert probe.finish(asked(base, "y", "second"))["y"].reason is FinishReason.LENGTH
+
+
+def test_who_came_later_is_not_told_why_an_adapter_could_not_be_loaded_before(base, lora):
+    damaged = {"a"}
+
+    def load(name):
+        if name in damaged:
+            raise AdapterError("damaged")
+        return lora
+
+    probe = Probe(base, load)
+    probe.submit(asked(base, "left", "a"))
+    probe.step()
+    probe.cancel("left")
+    probe.step()
+    damaged.clear()
+    assert probe.finish(asked(base, "came", "a"))["came"].reason is FinishReason.LENGTH
+    probe.close()
 
 
 def test_generate_and_score_leave_nothing_behind_when_one_fails(base, lora):
@@ -244,6 +307,18 @@ def test_in_16_bits_adapters_are_cast_once_and_mean_the_same(name):
     assert_close(found, expected[-1], rtol=0, atol=0.05)
     plain = reference.prefill(request_of(base, None), DynamicCache(config=base.model.config))
     assert float((found - plain[-1]).abs().max()) > 0.2, "the adapter makes no difference"
+
+
+def test_dora_reads_the_bases_matrices_when_it_is_loaded_and_at_no_step(base, monkeypatch):
+    reads: list[object] = []
+    matrix_of = dora.matrix_of
+    monkeypatch.setattr(dora, "matrix_of", lambda module: reads.append(module) or matrix_of(module))
+    adapter = make_adapter(base, CONFIGS["dora"], Scope.ALL)
+    reads.clear()
+    probe = Probe(base, {"a": adapter}.__getitem__)
+    assert len(probe.finish(asked(base, "x", "a"))["x"].ids) > 2
+    assert len(reads) == len(base.anatomy.linears)
+    probe.close()
 
 
 def test_after_a_step_that_failed_nothing_is_taken_up_again(base):

@@ -58,6 +58,26 @@ def test_draws_follow_the_narrowed_distribution(sampling, expected):
         assert found.get(token, 0) == pytest.approx(share, abs=5 * math.sqrt(share / 4000) + 1e-9)
 
 
+@pytest.mark.parametrize(
+    "sampling", [{}, {"top_p": 0.9}, {"top_k": 5}, {"min_p": 0.1}, {"top_p": 0.5, "min_p": 0.1}]
+)
+def test_a_large_vocabulary_is_not_sorted_for_a_few_tokens(sampling, monkeypatch):
+    """It would take longer than a step of a small base."""
+    large = torch.full((5000,), -40.0)
+    large[[17, 4000, 4999]] = SHARES[:3].log()
+    monkeypatch.setattr(torch.Tensor, "sort", None)
+    assert drawn(50, large, temperature=1.0, **sampling).keys() <= {17, 4000, 4999}
+
+
+@pytest.mark.parametrize(("top_p", "most"), [(0.2, 400), (0.6, 1200)])
+def test_top_p_reaches_as_far_as_it_must(top_p, most):
+    """All alike but for a little: a nucleus of more tokens than are looked at first."""
+    shares = torch.linspace(1.001, 1.0, 2000)
+    found = drawn(3000, shares.log(), temperature=1.0, top_p=top_p)
+    assert most - 2 <= 1 + max(found) <= most
+    assert len(found) > 0.8 * most
+
+
 def test_a_seed_draws_the_same_in_any_batch():
     alone = [sequence(seed=7, temperature=1.0) for _ in range(2)]
     first = [choose(LOGITS[None], alone[:1])[0].token for _ in range(20)]

@@ -108,6 +108,8 @@ class Injection:
         self._edits: Sequence[Edit] = ()
         self._stacks: list[Stack] = []
         self._linears = frozenset(site.name for site in base.anatomy.linears)
+        head = base.model.get_output_embeddings()
+        self._head = [site.name for site in base.anatomy.leaves if site.module is head]
         # Asked at every step: the modules' own tables, not a walk through the modules.
         modules = list(base.model.modules())
         self._heard = [
@@ -124,7 +126,8 @@ class Injection:
             site: {part: value.to(self.base.device) for part, value in parts.items()}
             for site, parts in adapter.by_site(self.base).items()
         }
-        return self.mount_live(name, adapter.method, adapter.scope, weights)
+        frozen = adapter.method.frozen(self.base.anatomy, weights)
+        return self.mount_live(name, adapter.method, adapter.scope, frozen)
 
     def mount_live(
         self,
@@ -203,15 +206,21 @@ class Injection:
 
     @contextmanager
     def narrowed(self, index: Tensor) -> Iterator[None]:
-        """Within :meth:`routed`, go on with the rows ``index (n,)`` of the flattened batch; on the
-        CPU, as the routing is."""
+        """Within :meth:`routed`, run the head on the rows ``index (n,)`` of the flattened batch; on
+        the CPU, as the routing is. Few adapters act there, and only their rows are looked for."""
         if self._routing is None:
             yield
             return
         slots = self._routing.slots.flatten()[index]
         virtual = self._routing.virtual.flatten()[index]
         narrow = Routing(slots, virtual)
-        with self._steered(narrow, self._alone(narrow, slots.unique().tolist())):
+        acting = {
+            mounted.slot
+            for mounted in self._mounted.values()
+            if any(name in mounted.weights for name in self._head)
+        }
+        present = [slot for slot in slots.unique().tolist() if slot in acting]
+        with self._steered(narrow, self._alone(narrow, present)):
             yield
 
     def _edits_of(self, routing: Routing) -> list[Edit]:

@@ -17,6 +17,9 @@ C = TypeVar("C", bound=MethodConfig)
 Weights = dict[str, Tensor]
 """Weights of a whole adapter by ``site.part``, or of one site by ``part``."""
 
+BySite = Mapping[str, Mapping[str, Tensor]]
+"""Weights of a whole adapter by site and part."""
+
 
 class LowRank(NamedTuple):
     """A linear layer's update ``scale * up @ down``: ``down (rank, width_in)``, ``up (width_out,
@@ -66,6 +69,11 @@ class Method(ABC, Generic[C]):
         """What :meth:`edit` adds at a linear layer, if it is of this kind and nothing else: many
         such adapters on a few rows each are computed together."""
         return None
+
+    def frozen(self, anatomy: Anatomy, weights: BySite) -> BySite:
+        """``weights`` that nobody trains, as they are mounted: with what :meth:`edit` would else
+        work out of them and the base at every step."""
+        return weights
 
     def initial(self, base: Base, text: str | None, seed: int) -> Weights:
         """Weights of a whole adapter on ``base`` before training; ``text`` is what methods that

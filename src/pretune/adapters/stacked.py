@@ -77,8 +77,8 @@ class Stack:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the copies."""
-        return sum(value.nbytes for pair in self._sites.values() for value in pair)
+        """Bytes of the copies; asked by other threads too, while a step makes more of them."""
+        return sum(value.nbytes for pair in list(self._sites.values()) for value in pair)
 
 
 class StackedRows:

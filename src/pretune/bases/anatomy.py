@@ -74,6 +74,17 @@ _LINEAR_PARTS: dict[str, Part] = {
     "mlp.dense_4h_to_h": Part.DOWN,
 }
 
+_FAMILIES = frozenset(
+    (
+        "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "phi", "phi3",
+        "qwen2", "qwen3",
+    )
+)  # fmt: skip
+"""Families that the laws are tested on. Others give their parts the same names and do more with
+them: scale the logits behind the head (Cohere, Granite), weigh attention against a sink (GPT-OSS),
+or mix values in code of their own (Bloom, DiffLlama), in which requests of one step would see each
+other."""
+
 _HEADS_FIRST = {
     "gemma3_text": ("q_norm", "k_norm"),
     "phi": ("q_layernorm", "k_layernorm"),
@@ -158,7 +169,8 @@ def dissect(model: Any) -> Anatomy:
     """Find the parts of a ``transformers`` causal language model.
 
     Raises:
-        BaseModelError: no decoder blocks, or none of their linear layers is of a known family.
+        BaseModelError: no decoder blocks, none of their linear layers has a known name, or it is of
+            another family than those known.
     """
     config = model.config.get_text_config(decoder=True)
     path, blocks = _find_blocks(model)
@@ -173,6 +185,11 @@ def dissect(model: Any) -> Anatomy:
         raise BaseModelError(
             f'cannot find the linear layers of "{type(model).__name__}" under "{path}"; known '
             f"names: {', '.join(sorted(_LINEAR_PARTS))}"
+        )
+    if config.model_type not in _FAMILIES:
+        raise BaseModelError(
+            f'"{type(model).__name__}" is of family "{config.model_type}", which is not known to '
+            f"compute what its layers' names promise; known: {', '.join(sorted(_FAMILIES))}"
         )
     heads = int(config.num_attention_heads)
     return Anatomy(

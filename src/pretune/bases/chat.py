@@ -114,7 +114,13 @@ class ChatRenderer:
         follows it. Glue that opens an answer belongs to the turn before: the model did not write
         it. Of the glue after an answer the end token is the model's, the rest is the next turn's,
         and after the last answer there is no rest.
+
+        An answer that is still to come is opened as one that is known: what some templates write
+        there for generation (a thought to begin with) is not what training puts before an answer.
         """
+        if not turns[-1].role.written_by_model:
+            opened = self.render([*turns, Turn(Role.TARGET, "")])
+            return tuple(segment for segment in opened if segment.role is not Role.TARGET)
         segments: list[Segment] = []
         before: Role | None = None
         text = self._apply(turns)
@@ -133,15 +139,12 @@ class ChatRenderer:
             segments.append(Segment((before or Role.SYSTEM) if opens else turn.role, glue, True))
             segments.append(Segment(turn.role, turn.text))
             before = turn.role
-        last = turns[-1].role
-        rest = text[: self._end_length(text)] if last.written_by_model else text
-        segments.append(Segment(last, rest, glue=True))
+        segments.append(Segment(turns[-1].role, text[: self._end_length(text)], glue=True))
         return tuple(segment for segment in segments if segment.text)
 
     def _apply(self, turns: Sequence[Turn]) -> str:
         """The template's text with sentinels for texts; a system turn that the template refuses
         joins the first user message."""
-        opens = not turns[-1].role.written_by_model
         roles = dict(_CHAT_ROLES)
         for attempt in (roles, {**roles, Role.SYSTEM: "user"}):
             try:
@@ -149,7 +152,6 @@ class ChatRenderer:
                     _messages(turns, attempt),
                     chat_template=self._template,
                     tokenize=False,
-                    add_generation_prompt=opens,
                 )
             except TemplateError as error:
                 reason = str(error)

@@ -9,6 +9,7 @@ from safetensors.torch import save
 from pretune.bases.anatomy import dissect
 from pretune.bases.base import Base
 from pretune.bases.chat import ChatRenderer
+from pretune.bases.load import context_of
 from pretune.core.digest import of_bytes
 
 _CHAT_TEMPLATE = (
@@ -93,6 +94,5 @@ def tiny_base(family: str = "llama", seed: int = 0, **changes: Any) -> Base:
     """A :class:`Base` in memory: about 30,000 random weights, no files."""
     model = tiny_model(family, seed, **changes)
     digest = of_bytes(save({k: v.clone() for k, v in sorted(model.state_dict().items())}))
-    length = int(model.config.max_position_embeddings)
-    renderer = ChatRenderer(byte_tokenizer(), length)
+    renderer = ChatRenderer(byte_tokenizer(), context_of(model.config))
     return Base(f"tiny-{family}", digest, "fp32", model, renderer, dissect(model))

@@ -85,9 +85,31 @@ def load_config(
     return _config(name, _folder(name, allow_download, revision))
 
 
+def context_of(config: Any) -> int:
+    """Most tokens of a sequence that a model of ``config`` takes as it would take it alone.
+
+    With rotary positions of type ``longrope`` the longest sequence of a forward pass decides how
+    all of them are turned, and what the cache holds stays as it was turned. So no sequence may be
+    as long as that.
+
+    Raises:
+        BaseModelError: the model has no positions to count.
+    """
+    text = config.get_text_config(decoder=True)
+    length = getattr(text, "max_position_embeddings", None)
+    if length is None:
+        raise BaseModelError(
+            f'a base of type "{config.model_type}" has no positions that say how long a text may '
+            "be; use a Llama, Qwen, Mistral, Gemma, Phi, GPT-2 or GPT-NeoX model"
+        )
+    rotary = getattr(text, "rope_parameters", None) or {}
+    if rotary.get("rope_type") == "longrope":
+        length = min(length, rotary["original_max_position_embeddings"])
+    return int(length)
+
+
 def _renderer(name: str, folder: Path, config: Any) -> ChatRenderer:
-    length = int(config.get_text_config(decoder=True).max_position_embeddings)
-    return ChatRenderer(_tokenizer(name, folder), length)
+    return ChatRenderer(_tokenizer(name, folder), context_of(config))
 
 
 def _folder(name: str, allow_download: bool, revision: str | None) -> Path:

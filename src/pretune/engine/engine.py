@@ -1,7 +1,8 @@
 """The engine: requests of any mix of tasks, methods and scopes in one continuous batch.
 
 Token ids in, token ids out. :meth:`Engine.step` plans, runs and samples once; whoever calls it
-again and again serves. Not thread-safe, but for :meth:`Engine.expect`: one thread owns an engine.
+again and again serves. Not thread-safe, but for :meth:`Engine.expect` and :meth:`Engine.stats`: one
+thread owns an engine.
 """
 
 from collections.abc import Callable, Sequence
@@ -122,8 +123,8 @@ class Engine:
         self._steps = 0
 
     def expect(self, adapter: str) -> None:
-        """Begin to read an adapter for a request that is about to be submitted. The one method that
-        any thread may call: who waits for a step to end loses no time."""
+        """Begin to read an adapter for a request that is about to be submitted. Any thread may call
+        it: who waits for a step to end loses no time."""
         self._slots.expect(adapter)
 
     def submit(self, request: Request, options: Sequence[Sequence[int]] | None = None) -> None:
@@ -206,7 +207,7 @@ class Engine:
         assert len(self._requests) == len(running) + len(self._scheduler.waiting)
 
     def stats(self) -> Stats:
-        """Counts for monitoring."""
+        """Counts for monitoring; from any thread, of about this moment."""
         graphs = self._runner.graphs
         return Stats(
             waiting=len(self._scheduler.waiting),

@@ -24,6 +24,9 @@ class NotFinite(AdapterError):
 _NONE = -1
 """Stands for the token of a row that is not finite."""
 
+_NUCLEUS = 1024
+"""Tokens among which top-p is looked for first."""
+
 
 def choose(logits: Tensor, sequences: Seq[Sequence]) -> list[Chosen | PretuneError]:
     """The next token of each sequence from its row of ``logits (n, vocabulary)``, or why there is
@@ -91,16 +94,35 @@ def _penalised(logits: Tensor, sequence: Sequence, how: Sampling) -> Tensor:
 
 
 def _drawn(logits: Tensor, how: Sampling, draw: float) -> int:
-    """The token at ``draw`` (0 to 1) of what top-k, top-p and min-p leave over, best first.
+    """The token at ``draw`` (0 to 1) of what top-k, top-p and min-p leave over.
 
-    Inverse transform on the sorted distribution: one number a token, so that the same seed gives
-    the same answer in whatever batch.
+    Inverse transform: one number a token, so that the same seed gives the same answer in whatever
+    batch.
     """
-    count = min(how.top_k, len(logits)) if how.top_k else len(logits)
-    values, ids = logits.topk(count) if how.top_k else logits.sort(descending=True, stable=True)
+    values, ids, mass = _candidates(logits, how)
     shares = values.double().softmax(-1)
-    before = shares.cumsum(-1) - shares
-    keep = (before < how.top_p) & (shares >= how.min_p * shares[0])
-    shares = shares * keep
-    reached = shares.cumsum(-1) > draw * shares.sum()
-    return int(ids[int(reached.int().argmax())])
+    if how.min_p > 0.0:
+        shares.masked_fill_(shares < how.min_p * shares.max(), 0.0)
+    if how.top_p < 1.0:
+        shares.masked_fill_((shares.cumsum(-1) - shares) * mass >= how.top_p, 0.0)
+    sums = shares.cumsum(-1)
+    place = int(torch.searchsorted(sums, sums[-1:] * draw, right=True))
+    place = min(place, len(sums) - 1)
+    return place if ids is None else int(ids[place])
+
+
+def _candidates(logits: Tensor, how: Sampling) -> tuple[Tensor, Tensor | None, float]:
+    """What may be left over of ``logits (vocabulary,)``, best first where that counts; which tokens
+    these are (``None``: all, each in its place); and the share of top-p's whole that they have.
+
+    Sorting a whole vocabulary takes longer than all else here, so it is left for flat ones.
+    """
+    if how.top_k:
+        return *logits.topk(min(how.top_k, len(logits))), 1.0
+    if how.top_p == 1.0:
+        return logits, None, 1.0
+    values, ids = logits.topk(min(_NUCLEUS, len(logits)))
+    mass = float((values.double().logsumexp(-1) - logits.double().logsumexp(-1)).exp())
+    if mass > how.top_p:
+        return values, ids, mass
+    return *logits.sort(descending=True, stable=True), 1.0

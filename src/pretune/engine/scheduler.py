@@ -179,7 +179,7 @@ class Scheduler:
         adapter = None
         if name is not None:
             loads = self._slots.loads
-            adapter = self._slots.ready(name, sequence.adapter)
+            adapter = self._slots.ready(name, sequence.adapter, sequence.arrived)
             if adapter is None or self._slots.loads > loads:
                 sequence.fetched = True
             if adapter is None:

@@ -4,21 +4,38 @@ An adapter is read, checked and moved in the background while its request waits 
 running batch never stalls for it. Once its prompts are written nobody holds its slot.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from typing import NamedTuple
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.injection import Injection, Mounted
+from pretune.adapters.method import BySite
 from pretune.core.errors import AdapterError, PretuneError
 from pretune.engine.ahead import Ahead
-from pretune.engine.transfer import BySite, moved
+from pretune.engine.transfer import moved
 
 Load = Callable[[str], Adapter]
 """From an adapter's name to the adapter, from wherever it is kept; called in another thread."""
 
-Placed = tuple[Adapter, BySite]
+
+class Placed(NamedTuple):
+    """An adapter, and its ``weights`` on the device, which take ``bytes``."""
+
+    adapter: Adapter
+    weights: BySite
+    bytes: int
+
+
+class _Reading(NamedTuple):
+    """A load, and when somebody waiting for it began it (monotonic seconds)."""
+
+    begun: float
+    placed: Future[Placed]
+
 
 _LOADERS = 4
 """Adapters that are loaded at a time; one on a CPU, where that costs the batch its cores."""
@@ -28,7 +45,8 @@ _MOST_FAILED = 64
 
 
 class Slots:
-    """``size`` places. All methods but :meth:`expect` are for the engine's own thread."""
+    """``size`` places. All but :meth:`expect`, :attr:`resident` and :attr:`bytes` is for the
+    engine's own thread."""
 
     def __init__(self, injection: Injection, load: Load, size: int) -> None:
         self.size = size
@@ -37,9 +55,10 @@ class Slots:
         loaders = 1 if injection.base.device.type == "cpu" else _LOADERS
         self._loader = ThreadPoolExecutor(loaders, thread_name_prefix="pretune-adapters")
         self._ahead = Ahead(lambda name: self._loader.submit(self._place, name, None), size)
-        self._coming: dict[str, Future[Placed]] = {}
-        self._failed: dict[str, BaseException] = {}
+        self._coming: dict[str, _Reading] = {}
+        self._failed: dict[str, _Reading] = {}
         self._adapters: dict[str, Adapter] = {}
+        self._bytes: dict[str, int] = {}
         self._holders: OrderedDict[str, int] = OrderedDict()
         self.loads = 0
 
@@ -56,13 +75,9 @@ class Slots:
     @property
     def bytes(self) -> int:
         """Bytes of adapters that somebody holds on the device; zero in pure decode."""
-        return self._injection.stacked_bytes + sum(
-            value.nbytes
-            for name, holders in self._holders.items()
-            if holders
-            for parts in self._injection[name].weights.values()
-            for value in parts.values()
-        )
+        # Whoever monitors asks while a step runs, in which adapters come and go.
+        held = [name for name, holders in list(self._holders.items()) if holders]
+        return self._injection.stacked_bytes + sum(self._bytes.get(name, 0) for name in held)
 
     def expect(self, name: str) -> None:
         """Begin to read an adapter that will be asked for; from any thread. No more are read ahead
@@ -71,21 +86,24 @@ class Slots:
             with suppress(RuntimeError):  # the loader may just have been shut down
                 self._ahead.begin(name)
 
-    def ready(self, name: str, adapter: Adapter | None = None) -> Adapter | None:
+    def ready(
+        self, name: str, adapter: Adapter | None = None, since: float = 0.0
+    ) -> Adapter | None:
         """The adapter if it is in a slot; if not, see to it that it will be, as soon as a slot is
-        free. ``adapter`` is given where it has been loaded before.
+        free. ``adapter`` is given where it has been loaded before; who waits ``since`` then is told
+        no failure of before.
 
         Raises:
             PretuneError: it could not be loaded, or does not fit the base; asking again tries anew.
         """
         self._settle()
-        if name in self._failed:
-            raise self._failed.pop(name)
+        failed = self._failed.pop(name, None)
+        if failed is not None and failed.begun >= since:
+            raise failed.placed.exception()  # type: ignore[misc]
         if name not in self._holders and name not in self._coming and self._make_room():
             self.loads += 1
-            self._coming[name] = self._ahead.take(name) or self._loader.submit(
-                self._place, name, adapter
-            )
+            placed = self._ahead.take(name) or self._loader.submit(self._place, name, adapter)
+            self._coming[name] = _Reading(time.monotonic(), placed)
             self._settle()  # what was read ahead may be there
         if name not in self._holders:
             return None
@@ -107,7 +125,7 @@ class Slots:
     def wait(self, seconds: float) -> None:
         """Return when an adapter has come, or after ``seconds``."""
         if self._coming:
-            wait(self._coming.values(), seconds, FIRST_COMPLETED)
+            wait([one.placed for one in self._coming.values()], seconds, FIRST_COMPLETED)
 
     def close(self) -> None:
         """Empty every slot."""
@@ -120,14 +138,14 @@ class Slots:
     def _settle(self) -> None:
         """Take in every adapter that has come, whether or not who asked for it is still there: one
         that nobody wants any more must not keep a slot."""
-        for name in [name for name, coming in self._coming.items() if coming.done()]:
+        for name in [name for name, coming in self._coming.items() if coming.placed.done()]:
             coming = self._coming.pop(name)
-            if (error := coming.exception()) is not None:
-                self._failed[name] = error
+            if coming.placed.exception() is not None:
+                self._failed[name] = coming
                 while len(self._failed) > _MOST_FAILED:
                     del self._failed[next(iter(self._failed))]
                 continue
-            adapter, weights = coming.result()
+            adapter, weights, self._bytes[name] = coming.placed.result()
             self._injection.mount_live(name, adapter.method, adapter.scope, weights)
             self._adapters[name] = adapter
             self._holders[name] = 0
@@ -137,7 +155,10 @@ class Slots:
         try:
             adapter = adapter or self._load(name)
             dtype = None if adapter.method.needs_float32 else base.model.dtype
-            return adapter, moved(adapter.by_site(base), base.device, dtype)
+            there = moved(adapter.by_site(base), base.device, dtype)
+            weights = adapter.method.frozen(base.anatomy, there)
+            taken = sum(one.nbytes for parts in weights.values() for one in parts.values())
+            return Placed(adapter, weights, taken)
         except PretuneError:
             raise
         except Exception as error:  # whatever it is, it must not stop those who run
@@ -153,5 +174,5 @@ class Slots:
         return True
 
     def _evict(self, name: str) -> None:
-        del self._holders[name], self._adapters[name]
+        del self._holders[name], self._adapters[name], self._bytes[name]
         self._injection.unmount(name)

@@ -1,12 +1,8 @@
 """Weights of an adapter on their way to the device."""
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor
 
-BySite = Mapping[str, Mapping[str, Tensor]]
-"""Weights by site and part."""
+from pretune.adapters.method import BySite
 
 _BOUNDARY = 64
 """Elements: products want their operands to begin where memory is read in one piece."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pretune.adapters.matrices import bias_of, matrix_of
-from pretune.adapters.method import Method, Weights, kaiming
+from pretune.adapters.method import BySite, Method, Weights, kaiming
 from pretune.adapters.rows import Rows
 from pretune.bases.anatomy import Anatomy, Site
 from pretune.spec.methods import DoraConfig
@@ -44,6 +44,14 @@ class Dora(Method[DoraConfig]):
             "magnitude": torch.empty(site.width_out, device="meta"),
         }
 
+    def frozen(self, anatomy: Anatomy, weights: BySite) -> BySite:
+        """With the factor of each site, which takes a pass over the base's whole matrix."""
+        sites = {site.name: site for site in self.sites(anatomy)}
+        return {
+            name: {**parts, "factor": self._factor(sites[name], parts)}
+            for name, parts in weights.items()
+        }
+
     def _factor(self, site: Site, weights: Mapping[str, Tensor]) -> Tensor:
         """``m / |W + scale * B A|`` per output, ``(width_out,)``."""
         with torch.no_grad():
@@ -57,7 +65,8 @@ class Dora(Method[DoraConfig]):
         self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows
     ) -> Tensor:
         """The base's product is taken from ``y``; only the bias must be set aside."""
-        factor = self._factor(site, weights).to(y.dtype)
+        known = weights.get("factor")
+        factor = (self._factor(site, weights) if known is None else known).to(y.dtype)
         product = rows.take(y)
         if (bias := bias_of(site.module)) is not None:
             product = product - bias

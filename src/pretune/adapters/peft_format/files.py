@@ -4,14 +4,18 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from pretune.core.errors import AdapterError
 from pretune.core.files import folder_atomic
+from pretune.spec.methods import MethodConfig
+
+C = TypeVar("C", bound=MethodConfig)
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -37,6 +41,22 @@ class Contents:
                 f'"{self.folder / CONFIG}" has "{key}": {json.dumps(value)}, expected a number'
             )
         return value
+
+    def config_of(self, kind: type[C], **options: Any) -> C:
+        """The config of a method with ``options`` as found.
+
+        Raises:
+            AdapterError: one of them is out of its range.
+        """
+        try:
+            return kind(**options)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key, reason = ".".join(map(str, problem["loc"])), problem["msg"]
+            raise AdapterError(
+                f'"{self.folder / CONFIG}" cannot be imported: "{key}": {reason}, not '
+                f"{problem['input']}"
+            ) from error
 
     def refuse(self, reasons: Mapping[str, str], harmless: Iterable[Any] = (None, False)) -> None:
         """Raise AdapterError for the first key of ``reasons`` that is set to more than empty."""

@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.method import Weights
-from pretune.adapters.peft_format.files import CONFIG, Contents
+from pretune.adapters.peft_format.files import Contents
 from pretune.bases import Base
 from pretune.bases.anatomy import COVERS, Site
 from pretune.core.errors import AdapterError
@@ -56,7 +55,7 @@ def low_rank_from(
     contents.refuse(_REFUSED)
     contents.refuse({"bias": "it trains biases of the base"}, harmless=("none", None))
     start = contents.config.get("init_lora_weights")
-    if isinstance(start, str) and start.startswith(_CHANGES_BASE):
+    if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
         raise AdapterError(
             f'"{contents.folder}" started from "{start}", which changes the base; save it again '
             "with PEFT's path_initial_model_for_weight_conversion"
@@ -66,20 +65,13 @@ def low_rank_from(
     _check_even(contents, "alpha_pattern", alpha)
     weights, touched = _weights(contents, base)
     sites = _roles(contents, base, touched)
-    try:
-        if not contents.config.get("use_dora"):
-            rslora = bool(contents.config.get("use_rslora"))
-            return LoraConfig(rank=rank, alpha=alpha, rslora=rslora, sites=sites), weights
-        # DoRA here has no rsLoRA switch: the same scale is another alpha.
-        factor = rank**0.5 if contents.config.get("use_rslora") else 1.0
-        return DoraConfig(rank=rank, alpha=alpha * factor, sites=sites), weights
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key, reason = ".".join(map(str, problem["loc"])), problem["msg"]
-        raise AdapterError(
-            f'"{contents.folder / CONFIG}" cannot be imported: "{key}": {reason}, not '
-            f"{problem['input']}"
-        ) from error
+    if not contents.config.get("use_dora"):
+        rslora = bool(contents.config.get("use_rslora"))
+        found = contents.config_of(LoraConfig, rank=rank, alpha=alpha, rslora=rslora, sites=sites)
+        return found, weights
+    # DoRA here has no rsLoRA switch: the same scale is another alpha.
+    factor = rank**0.5 if contents.config.get("use_rslora") else 1.0
+    return contents.config_of(DoraConfig, rank=rank, alpha=alpha * factor, sites=sites), weights
 
 
 def low_rank_to(

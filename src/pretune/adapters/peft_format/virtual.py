@@ -29,11 +29,12 @@ def prompt_from(contents: Contents, base: Base, scope: Scope) -> tuple[PromptTun
 
     Raises:
         ScopeError: another scope than ``prompt``.
-        AdapterError: weights that are missing or surplus.
+        AdapterError: weights that are missing, surplus, or too many.
     """
     _check_scope(scope, "prompt_tuning")
     soft = _embeddings(contents)
-    return PromptTuningConfig(length=len(soft), start="random"), {"embedding.soft": soft}
+    config = contents.config_of(PromptTuningConfig, length=len(soft), start="random")
+    return config, {"embedding.soft": soft}
 
 
 def prompt_to(
@@ -73,6 +74,7 @@ def prefix_from(contents: Contents, base: Base, scope: Scope) -> tuple[PrefixTun
             f'base "{base.name}" takes {expected}; it was trained on another base'
         )
     length = len(flat)
+    config = contents.config_of(PrefixTuningConfig, length=length, start="zero")
     cached = flat.view(length, anatomy.layers, 2, anatomy.kv_width)
     weights: Weights = {}
     for site in prefix_sites(anatomy):
@@ -83,7 +85,7 @@ def prefix_from(contents: Contents, base: Base, scope: Scope) -> tuple[PrefixTun
         if values is not None:
             prefix[:, values] = cached[:, site.layer, 1]
         weights[f"{site.name}.prefix"] = prefix
-    return PrefixTuningConfig(length=length, start="zero"), weights
+    return config, weights
 
 
 def prefix_to(
