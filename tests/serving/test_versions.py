@@ -286,6 +286,10 @@ ROUTES = [
     ("GET", "/"),
     ("GET", "/no/such/route"),
     ("PUT", "/desk"),
+    ("GET", "%0A"),
+    ("POST", "%0A"),
+    ("POST", "/%0A"),
+    ("POST", "/desk/promote%0A"),
 ]
 
 
@@ -304,6 +308,8 @@ def test_keys_of_those_who_ask_change_nothing_and_the_other_way_round(tmp_path):
         for method, path in ROUTES:
             for key in (None, KEY, f"{ADMIN}x", ADMIN[:-1]):
                 assert desk.admin(method, path, key=key).status_code == 401, (method, path, key)
+        second = {"name": "desk", "version": desk.versions[1].digest}
+        assert desk.admin("POST", "%0A", key=KEY, **second).status_code == 401
         assert len(desk.registry.task("desk").history) == 4
         with desk.http as http:
             headers = {"authorization": f"Bearer {ADMIN}"}
