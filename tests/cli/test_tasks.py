@@ -11,9 +11,10 @@ import pytest
 
 import pretune
 from cli.test_serve import free_port, wait_for
-from pretune.api.serve import ServeOptions, build, find_registry, find_tasks
+from pretune.api.serve import ServeOptions, _current_specs, build, find_registry, find_tasks
 from pretune.core.errors import DataError, SpecError
 from pretune.serving.key_file import new_key
+from registry.cases import filled, make
 
 
 @pytest.fixture
@@ -156,6 +157,17 @@ def test_what_cannot_be_served_together(run, added, tmp_path):
     registry.promote("desk", added)
     with pytest.raises(SpecError, match="share a key; give administrators their own"):
         build([], ServeOptions(keys=keys, admin_keys=keys), registry)
+
+
+def test_a_record_that_means_nothing_keeps_no_other_task_from_being_served(tmp_path):
+    registry, (first, *_) = filled(tmp_path)
+    other = make(tmp_path / "made", "counter", 1)
+    registry.add(other.version, other.folder)
+    registry.promote("desk", first.digest)
+    registry.promote("counter", other.digest)
+    path = registry.files.version_file(first.digest)
+    path.write_text(path.read_text().replace('"template"', '"templatte"', 1))
+    assert [spec.name for spec in _current_specs(registry, [])] == ["counter"]
 
 
 def test_a_registry_is_served_and_followed(run, task, added, tmp_path):
