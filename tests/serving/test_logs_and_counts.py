@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from pretune.serving.catalogue import Catalogue
+from pretune.serving.grammars import Grammars
 from serving.conftest import KEY, inside_of, serve_in_memory
 from serving.test_server import QUESTION, events
 
@@ -38,6 +39,20 @@ def test_a_fault_that_nobody_foresaw_is_logged_without_its_words(tmp_path, monke
     assert told[0].getMessage().startswith("ValueError at test_logs_and_counts.py:")
     assert "app.py:" in told[0].getMessage()
     assert SECRET not in caplog.text
+
+
+def test_a_fault_that_nobody_foresaw_counts_as_one(tmp_path, monkeypatch):
+    """Not as a client that left."""
+    with inside_of(tmp_path) as inside:
+
+        async def broken(_self, _wanted, _salt):
+            raise RuntimeError("no process could be started")
+
+        monkeypatch.setattr(Grammars, "constraint", broken)
+        assert chat(inside, structured_outputs={"regex": "a"}).status_code == 500
+        text = inside.get("/metrics").text
+    assert 'pretune_requests_total{outcome="500",task="free",version=""} 1.0' in text
+    assert 'outcome="cancelled"' not in text
 
 
 @pytest.mark.parametrize(

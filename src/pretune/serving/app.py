@@ -256,6 +256,9 @@ class _Routes:
         except Refused as error:
             outcome = str(error.status)
             raise
+        except Exception:  # nobody foresaw it, and the client has not left
+            outcome = "500"
+            raise
         finally:
             call.end(outcome)
 
