@@ -12,9 +12,9 @@ import pytest
 import pretune
 from cli.test_serve import free_port, wait_for
 from pretune.api.serve import ServeOptions, _current_specs, build, find_registry, find_tasks
-from pretune.core.errors import DataError, SpecError
+from pretune.core.errors import DataError, GoalMissed, SpecError
 from pretune.serving.key_file import new_key
-from registry.cases import filled, make
+from registry.cases import evidence_of, filled, make
 
 
 @pytest.fixture
@@ -132,6 +132,18 @@ def test_versions_are_changed_without_torch(run, added, tmp_path):
     ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert pretune.Registry("registry").task("desk").current == added
+
+
+def test_the_next_step_is_a_step_in_the_same_registry(run, added, tmp_path):
+    told = run("tasks", "add", "runs/desk", "--registry", "another").out
+    assert f'pretune tasks promote desk {added[:12]} --registry "another"' in told
+    other = pretune.Registry("another")
+    with pytest.raises(DataError, match='promote TASK VERSION --registry "another"'):
+        build([], ServeOptions(), other)
+    version = other.version(added)
+    evidence = evidence_of(version.model_copy(update={"adapter": "0" * 64}))
+    with pytest.raises(GoalMissed, match=r'RUN --task TASK\.yaml --registry "another"'):
+        other.gate("desk", added, evidence)
 
 
 def test_the_same_from_a_program(added):

@@ -207,7 +207,7 @@ def _current_specs(registry: Registry | None, tasks: Sequence[FoundTask]) -> lis
     if registry is not None and not specs and not tasks:
         raise DataError(
             f'no task in "{registry.files.root}" has a current version; let one answer with: '
-            "pretune tasks promote TASK VERSION"
+            f'pretune tasks promote TASK VERSION --registry "{registry.files.root}"'
         )
     return specs
 
