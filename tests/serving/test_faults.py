@@ -73,6 +73,21 @@ def test_a_client_that_stops_reading_keeps_nobody_waiting_and_is_given_up(tmp_pa
         assert chat(inside, n=2, max_tokens=1).status_code == 200
 
 
+def test_a_client_that_leaves_before_its_body_is_whole_is_no_fault(inside, caplog):
+    """It would be an error in the operator's log for each."""
+
+    async def hear(message) -> None:
+        pass
+
+    async def leave() -> None:
+        leaves = asyncio.Event()
+        leaves.set()
+        await stream_to(inside, hear, whole=False, leaves=leaves)
+
+    asyncio.run(leave())
+    assert not [one for one in caplog.records if one.name == "pretune.serving"]
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_before_its_answer_begins_keeps_no_place(tmp_path, stream):
     """While the engine is at a long step, say, or the request waits for its turn."""

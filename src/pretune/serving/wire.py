@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pretune.serving.refusal import Refused
@@ -44,6 +45,8 @@ async def read_json(request: Request) -> Any:
                     raise Refused(f"the body has more than {MOST_BYTES} bytes", 413)
     except TimeoutError:
         raise Refused(f"the body did not come within {PATIENCE:g} seconds", 408) from None
+    except ClientDisconnect:
+        raise Refused("the client left", 499) from None
     try:
         text = read_.decode()
         value = json.loads(text)
