@@ -1,6 +1,7 @@
 """Versions over HTTP: who answers, who may change it, and what survives a change."""
 
 import contextlib
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -239,6 +240,24 @@ def test_a_shadow_is_asked_and_only_counted(tmp_path, number, result):
         assert 'pretune_shadow_requests_total{result="skipped"' in desk.metrics()
         assert desk.ask(stream=False)["system_fingerprint"] == first.digest[:SHORT]
         assert desk.admin("POST", "/desk/shadow", version=None).json()["shadow"] is None
+
+
+def test_a_shadow_that_nobody_foresaw_fails_for_the_count_and_tells_no_log_what_was_asked(
+    desk, monkeypatch, caplog
+):
+    shadow = desk.versions[1].digest
+    desk.admin("POST", "/desk/shadow", version=shadow)
+
+    def broken(_self, _task, body):
+        raise ValueError(f"what is {body.messages[0].text}?")
+
+    monkeypatch.setattr(Catalogue, "asked", broken)
+    assert desk.text() == desk.expected(0)
+    series = f'result="failed",task="desk",version="{shadow[:SHORT]}"}} 1.0'
+    eventually(lambda: series in desk.metrics())
+    gc.collect()  # an error that nobody asked for is told of when its task goes
+    assert QUESTION["content"] not in caplog.text
+    assert "ValueError at test_versions.py:" in caplog.text
 
 
 def test_a_request_keeps_its_version_through_promotion_and_collection(tmp_path):

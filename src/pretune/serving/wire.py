@@ -106,13 +106,18 @@ class Faults:
         try:
             await self._app(scope, receive, sent)
         except Exception as error:
-            _log.error("%s at %s", type(error).__name__, _place(error))
+            log_fault(error)
             if scope["type"] != "http":
                 raise
             if not begun:
                 message = "the server failed at this request; its operator finds where in the log"
                 refused = Refused(message, 500, kind="server_error")
                 await refused.response()(scope, receive, send)
+
+
+def log_fault(error: Exception) -> None:
+    """Tell the operator where it went wrong, and nothing of what was asked."""
+    _log.error("%s at %s", type(error).__name__, _place(error))
 
 
 def event(value: dict[str, Any]) -> str:
