@@ -172,6 +172,27 @@ def test_a_poisoned_adapter_fails_its_own_requests(tmp_path):
         assert again.json()["choices"] == found[1].json()["choices"]
 
 
+TURNS = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{{ m.content }}<|end|>{% endfor %}"
+)
+"""As Mistral's and Gemma's."""
+
+
+def test_turns_that_the_template_refuses_are_the_clients_to_mend(tmp_path, caplog):
+    service, _, base = service_in_memory(tmp_path)
+    base.renderer._template = TURNS
+    with working(service) as inside:
+        body = {"model": "base", "messages": [{"role": "assistant", "content": "4%"}, QUESTION]}
+        refused = inside.post(CHAT, json=body)
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["error"]["param"] == "messages"
+        assert "roles must alternate" in refused.json()["error"]["message"]
+        assert chat(inside, "base", max_tokens=1).status_code == 200
+    assert not [one for one in caplog.records if one.name == "pretune.serving"]
+
+
 def test_wall_clocks_may_jump(inside, monkeypatch):
     """Deadlines and durations go by a monotonic clock; the time of day is only shown."""
     jumps = iter(range(10**9, 10**12, 10**9))
