@@ -98,7 +98,12 @@ class Text(Form):
         return {
             "tokens": [self._spell([one.token]) for one in chosen],
             "token_logprobs": [one.log_prob for one in chosen],
-            "top_logprobs": [
-                {self._spell([token]): value for token, value in one.top} for one in chosen
-            ],
+            "top_logprobs": [self._by_text(one.top) for one in chosen],
         }
+
+    def _by_text(self, top: Sequence[tuple[int, float]]) -> dict[str, float]:
+        """The best of the tokens of each text: parts of characters are all written alike."""
+        found: dict[str, float] = {}
+        for token, log_prob in top:
+            found.setdefault(self._spell([token]), log_prob)
+        return found
