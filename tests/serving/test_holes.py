@@ -237,6 +237,13 @@ def test_no_argument_reaches_what_lies_behind(inside, name):
     assert f'unknown field "{name}"' in response.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(("columns", "status"), [(1024, 200), (1025, 400)])
+def test_a_row_has_so_many_columns_and_no_more(inside, columns, status):
+    """Of half a million it took seconds to find the one nearest to a missing one."""
+    fields = {"text": "Which rate?"} | {f"te{i:x}": "" for i in range(1, columns)}
+    assert chat(inside, messages=[], fields=fields, max_tokens=1).status_code == status
+
+
 HUGE = (
     {"n": 10**9}, {"n": 10**400}, {"n": -1}, {"n": 16, "max_tokens": 10**18}, {"top_k": -1},
     {"logprobs": True, "top_logprobs": 10**6}, {"stop": ["x"] * 1000}, {"stop": "x" * 10**6},

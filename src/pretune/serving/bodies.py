@@ -12,6 +12,8 @@ from pretune.serving.refusal import Refused
 
 MOST_CHOICES = 16
 MOST_PROMPTS = 16
+MOST_FIELDS = 1024
+"""Columns of a row: where one is missing, the nearest of them is looked for."""
 MOST_STOPS = 4
 MOST_STOP = 256
 """Characters of a stop text: each is looked for after every token."""
@@ -168,7 +170,7 @@ class ChatBody(Body):
     messages."""
 
     messages: list[Message] = Field(default_factory=list, max_length=1024)
-    fields: dict[str, Any] | None = None
+    fields: dict[str, Any] | None = Field(None, max_length=MOST_FIELDS)
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31)
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=MOST_LOGPROBS)
