@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ from pretune.adapters.manifest import WEIGHTS
 from pretune.api.serve import Store
 from pretune.bases.fakes import tiny_base
 from pretune.core.digest import SHORT
+from pretune.core.errors import BusyError
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, Turn
 from pretune.engine.engine import Engine, Size
 from pretune.monitoring.prometheus import Prometheus
-from pretune.registry import Registry, Version
+from pretune.registry import Registry, Version, pins
 from pretune.registry.collect import collect
 from pretune.serving import shelf as shelves
 from pretune.serving.admission import Admission
@@ -33,7 +35,7 @@ from pretune.serving.shelf import Shelf
 from pretune.serving.worker import Worker
 from pretune.spec.dump import task_value
 from pretune.spec.limits import LimitsSpec
-from registry.cases import evidence_of
+from registry.cases import evidence_of, filled
 from serving.conftest import KEY, LABELS, Running, start, task
 from serving.test_server import QUESTION, reference_text
 
@@ -280,6 +282,29 @@ def test_a_request_keeps_its_version_through_promotion_and_collection(tmp_path):
             assert first.digest[:SHORT] in rest[-2]
         eventually(lambda: collect(desk.registry).versions == (first.digest,))
         assert desk.ask(max_tokens=3)["system_fingerprint"] == desk.versions[2].digest[:SHORT]
+
+
+def test_pins_are_written_by_whoever_holds_the_registrys_lock(tmp_path, monkeypatch):
+    """A collection beside it would take the draft of a list for a leftover."""
+    registry, made = filled(tmp_path)
+    registry.promote("desk", made[0].digest)
+    monkeypatch.setattr("pretune.registry.store.LOCK_SECONDS", 0.01)
+    written = []
+
+    def write(path, data, real=pins.write_atomic):
+        with pytest.raises(BusyError), Registry(registry.files.root).locked():
+            pass
+        real(path, data)
+        written.append(len(json.loads(data)))
+
+    monkeypatch.setattr(pins, "write_atomic", write)
+    shelf = Shelf(registry, "b" * 64, None)
+    try:
+        shelf._signature = shelf.read().signature
+        assert not shelf._changed()
+    finally:
+        shelf.close()
+    assert written == [3, 0]
 
 
 def test_series_of_versions_that_are_gone_are_dropped(desk):

@@ -26,14 +26,14 @@ class Pin:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self._held, thread_local=False)
             self._lock.acquire(timeout=0)
-        self._versions: frozenset[str] | None = None
+        self.versions: frozenset[str] | None = None
 
     def hold(self, versions: Iterable[str]) -> None:
         """Keep these versions, and no others any more."""
         wanted = frozenset(versions)
-        if wanted != self._versions:
+        if wanted != self.versions:
             write_atomic(self._list, json.dumps(sorted(wanted)))
-            self._versions = wanted
+            self.versions = wanted
 
     def release(self) -> None:
         """Keep nothing. Files that stay behind count for nothing and go with a collection."""
