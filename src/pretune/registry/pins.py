@@ -57,13 +57,14 @@ def pinned(folder: Path) -> frozenset[str]:
                 listed.unlink(missing_ok=True)
                 lock.unlink(missing_ok=True)
                 continue
-        if listed.exists():
-            try:
-                held.update(json.loads(listed.read_bytes()))
-            except (OSError, ValueError, TypeError) as error:
-                raise StorageError(
-                    f'"{listed}" is damaged; restart the server that wrote it'
-                ) from error
+        try:
+            held.update(json.loads(listed.read_bytes()))
+        except FileNotFoundError:
+            continue  # it holds nothing yet, or ends just now, which waits for no lock
+        except (OSError, ValueError, TypeError) as error:
+            raise StorageError(
+                f'"{listed}" is damaged; restart the server that wrote it'
+            ) from error
     return frozenset(held)
 
 
