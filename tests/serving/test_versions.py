@@ -469,11 +469,12 @@ def test_what_is_damaged_or_of_another_base_leaves_the_others_served(desk, tmp_p
     assert "is damaged" in found["broken"]
     assert 'is of base "ffffffffffff"' in found["foreign"]
     assert desk.text() == desk.expected(0)
-    with desk.http as http:
-        body = {"model": "foreign", "messages": [QUESTION]}
-        refused = http.post("/v1/chat/completions", json=body)
-    assert refused.status_code == 503
-    assert "its operator finds the reason under GET /v1/tasks" in refused.text
+    for name in ("foreign", "broken"):
+        with desk.http as http:
+            body = {"model": name, "messages": [QUESTION]}
+            refused = http.post("/v1/chat/completions", json=body)
+        assert refused.status_code == 503
+        assert "its operator finds the reason under GET /v1/tasks" in refused.text
     # A state that breaks under a running server leaves what was served.
     desk.registry.files.task_file("desk").write_text("{")
     eventually(lambda: "desk" in problems())

@@ -132,7 +132,8 @@ class Shelf:
 
     def arrange(self, read: Read, catalogue: Catalogue) -> Catalogue:
         """The catalogue that follows ``catalogue``, now that this was read."""
-        tasks, closed = list(self._fixed), []
+        tasks = list(self._fixed)
+        closed = [name for name in read.problems if name not in read.states]  # never readable yet
         rollouts: dict[str, Rollout] = {}
         taken = {task.name for task in self._fixed}
         problems = dict(read.problems)
