@@ -6,8 +6,11 @@ import subprocess
 
 import pytest
 
+from pretune.engine.engine import Begun
+from pretune.monitoring.prometheus import Prometheus
 from pretune.serving.catalogue import Catalogue
 from pretune.serving.grammars import Grammars
+from pretune.serving.meter import Served
 from serving.conftest import KEY, inside_of, serve_in_memory
 from serving.test_server import QUESTION, events
 
@@ -102,6 +105,16 @@ def test_counts_of_the_queue_the_cache_and_loads_are_by_task(tmp_path):
     reused = {t: value("pretune_tokens_total", t, 'kind="reused",') for t in ("free", "labels")}
     assert reused["free"] > 0, "it was asked the same again"
     assert reused["labels"] == 0, "another adapter wrote what it has in common"
+
+
+@pytest.mark.parametrize("answers", [1, 4])
+def test_the_time_between_tokens_is_an_answers_own(inside, answers):
+    """Answers of one request are written side by side, not one after another."""
+    meter = Prometheus()
+    begun = (Begun(0.0, 0, False),) * answers
+    meter.served(Served("free", "ok", 2.0, 1.0, 10, 5 * answers, begun=begun))
+    text = meter.exposition(inside.service.worker.stats())[0].decode()
+    assert 'pretune_inter_token_seconds_sum{task="free",version=""} 0.25' in text
 
 
 def curl(url: str, *arguments: str) -> str:
