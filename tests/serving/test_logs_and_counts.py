@@ -107,6 +107,17 @@ def test_counts_of_the_queue_the_cache_and_loads_are_by_task(tmp_path):
     assert reused["labels"] == 0, "another adapter wrote what it has in common"
 
 
+def test_the_tokens_of_a_refused_prompt_are_not_counted_as_read(tmp_path):
+    with inside_of(tmp_path) as inside:
+        assert chat(inside, max_tokens=10**6).status_code == 400
+        refused = inside.get("/metrics").text
+        answered = chat(inside).json()["usage"]["prompt_tokens"]
+        text = inside.get("/metrics").text
+    series = 'pretune_tokens_total{kind="prompt",task="free",version=""}'
+    assert f"{series} 0.0" in refused
+    assert f"{series} {answered}.0" in text
+
+
 @pytest.mark.parametrize("answers", [1, 4])
 def test_the_time_between_tokens_is_an_answers_own(inside, answers):
     """Answers of one request are written side by side, not one after another."""

@@ -312,10 +312,9 @@ class _Call:
         took = time.monotonic() - self._began
         task = self._task
         begun = tuple(self._begun)
+        read_ = self._prompt if begun else 0  # what was refused was not read
         self._meter.served(
-            Served(
-                task.name, outcome, took, self._first, self._prompt, self._new, task.short, begun
-            )
+            Served(task.name, outcome, took, self._first, read_, self._new, task.short, begun)
         )
 
     def usage(self) -> dict[str, int]:
