@@ -250,9 +250,11 @@ def check_address(options: ServeOptions) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which tells the worker that it is about to stop, and somebody that it listens."""
+    """Uvicorn, which tells the worker that it is about to stop, and somebody where it listens."""
 
-    def __init__(self, app: FastAPI, options: ServeOptions, listening: Callable[[], None]) -> None:
+    def __init__(
+        self, app: FastAPI, options: ServeOptions, listening: Callable[[str], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -271,7 +273,9 @@ class Server(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         if self.started:
-            self._listening()
+            host = self.config.host
+            port = self.servers[0].sockets[0].getsockname()[1]  # any free one, where 0 was asked
+            self._listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more requests, finish those under way."""
