@@ -171,6 +171,23 @@ def test_what_cannot_be_served_together(run, added, tmp_path):
         build([], ServeOptions(keys=keys, admin_keys=keys), registry)
 
 
+def test_a_run_is_served_beside_a_registry_though_each_names_the_base_in_its_own_way(
+    run, task, tiny, tmp_path
+):
+    (tmp_path / "base").symlink_to(tiny)
+    task.write_text(task.read_text().replace(str(tiny), "base"))
+    for name in ("desk", "counter"):
+        task.with_name(f"{name}.yaml").write_text(task.read_text())
+        assert run("train", f"{name}.yaml", "--out", f"runs/{name}").code == 0
+    version = run("tasks", "add", "runs/desk", "--json").json["version"]
+    assert run("tasks", "promote", "desk", version).code == 0
+    registry = pretune.Registry("registry")
+    app = build(find_tasks([Path("runs/counter")]), ServeOptions(), registry)
+    served = app.state.service
+    served.shelf.close()
+    assert [one.name for one in served.catalogue if one.adapter] == ["counter", "desk"]
+
+
 def test_a_record_that_means_nothing_keeps_no_other_task_from_being_served(tmp_path):
     registry, (first, *_) = filled(tmp_path)
     other = make(tmp_path / "made", "counter", 1)

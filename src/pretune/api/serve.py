@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter
 from pretune.adapters.manifest import read_manifest
+from pretune.api.registry import anywhere
 from pretune.api.runs import RunFolder
 from pretune.api.workbench import Workbench
 from pretune.bases import Base
@@ -213,7 +214,8 @@ def _current_specs(registry: Registry | None, tasks: Sequence[FoundTask]) -> lis
 
 
 def _one_base(specs: Sequence[TaskSpec]) -> Base:
-    bases: dict[BaseSpec, str] = {spec.base: spec.name for spec in specs}
+    # A registry names a base's folder from the root, a run as its task file does.
+    bases: dict[BaseSpec, str] = {anywhere(spec).base: spec.name for spec in specs}
     if len(bases) > 1:
         listed = "; ".join(f'"{spec.name}" ({name})' for spec, name in bases.items())
         raise SpecError(f"these tasks are of several bases: {listed}; serve each base by itself")
