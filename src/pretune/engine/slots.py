@@ -28,7 +28,8 @@ _MOST_FAILED = 64
 
 
 class Slots:
-    """``size`` places. All methods but :meth:`expect` are for the engine's own thread."""
+    """``size`` places. All methods but :meth:`expect` are for the engine's own thread; counts may
+    be read by any."""
 
     def __init__(self, injection: Injection, load: Load, size: int) -> None:
         self.size = size
@@ -41,6 +42,7 @@ class Slots:
         self._failed: dict[str, BaseException] = {}
         self._adapters: dict[str, Adapter] = {}
         self._holders: OrderedDict[str, int] = OrderedDict()
+        self._sizes: dict[str, int] = {}
         self.loads = 0
 
     @property
@@ -55,14 +57,10 @@ class Slots:
 
     @property
     def bytes(self) -> int:
-        """Bytes of adapters that somebody holds on the device; zero in pure decode."""
-        return self._injection.stacked_bytes + sum(
-            value.nbytes
-            for name, holders in self._holders.items()
-            if holders
-            for parts in self._injection[name].weights.values()
-            for value in parts.values()
-        )
+        """Bytes of adapters that somebody holds on the device; zero in pure decode. May be asked by
+        any thread: of one that is just leaving they are left out."""
+        held = [name for name, holders in list(self._holders.items()) if holders]
+        return self._injection.stacked_bytes + sum(self._sizes.get(name, 0) for name in held)
 
     def expect(self, name: str) -> None:
         """Begin to read an adapter that will be asked for; from any thread. No more are read ahead
@@ -130,6 +128,9 @@ class Slots:
             adapter, weights = coming.result()
             self._injection.mount_live(name, adapter.method, adapter.scope, weights)
             self._adapters[name] = adapter
+            self._sizes[name] = sum(
+                value.nbytes for parts in weights.values() for value in parts.values()
+            )
             self._holders[name] = 0
 
     def _place(self, name: str, adapter: Adapter | None) -> Placed:
@@ -153,5 +154,5 @@ class Slots:
         return True
 
     def _evict(self, name: str) -> None:
-        del self._holders[name], self._adapters[name]
+        del self._holders[name], self._adapters[name], self._sizes[name]
         self._injection.unmount(name)
