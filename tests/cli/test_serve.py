@@ -153,6 +153,15 @@ def test_a_key_is_added_to_a_file_whose_last_line_has_no_end(tmp_path):
     assert keys.holder(f"Bearer {second}")
 
 
+@pytest.mark.parametrize("content", [b"runs: 3\n", b"\xff\xfe", None])
+def test_a_key_is_not_added_to_what_is_no_key_file(tmp_path, content):
+    path = tmp_path / "keys"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(SpecError):
+        new_key(path)
+    assert content is None or path.read_bytes() == content
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, "cannot read keys"), ("", "holds no key"), ("my-plain-key\n", "no hash of a key")],
