@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx2 as httpx
 import pytest
+from fastapi import FastAPI
 
-from pretune.api.serve import ServeOptions, build, check_address, find_tasks
+from pretune.api.serve import ServeOptions, Server, build, check_address, find_tasks
 from pretune.core.errors import DataError, MissingExtra, SpecError
 from pretune.serving.key_file import new_key, read_keys
 
@@ -90,6 +92,28 @@ def test_two_runs_of_one_task_are_refused(run, task, tmp_path):
     assert found.spec.name == "desk"
 
 
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_it_is_told_where_it_listens(host, shown):
+    """With port 0 at whatever port is free."""
+    app = FastAPI()
+    app.state.service = SimpleNamespace(worker=SimpleNamespace(drain=lambda: None))
+    told = []
+
+    def listening(url: str) -> None:
+        told.append(url)
+        server.should_exit = True
+
+    server = Server(app, ServeOptions(host=host, port=0), listening)
+    try:
+        server.run()
+    except SystemExit:
+        pytest.skip(f"this machine has no {host}")
+    (url,) = told
+    address, _, port = url.rpartition(":")
+    assert address == f"http://{shown}"
+    assert int(port) > 0
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.org"])
 def test_strangers_need_keys(host, tmp_path):
     with pytest.raises(SpecError, match="no keys are set"):
@@ -127,6 +151,15 @@ def test_a_key_is_added_to_a_file_whose_last_line_has_no_end(tmp_path):
     keys = read_keys(path)
     assert keys.holder(f"Bearer {first}")
     assert keys.holder(f"Bearer {second}")
+
+
+@pytest.mark.parametrize("content", [b"runs: 3\n", b"\xff\xfe", None])
+def test_a_key_is_not_added_to_what_is_no_key_file(tmp_path, content):
+    path = tmp_path / "keys"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(SpecError):
+        new_key(path)
+    assert content is None or path.read_bytes() == content
 
 
 @pytest.mark.parametrize(

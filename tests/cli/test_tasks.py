@@ -11,9 +11,10 @@ import pytest
 
 import pretune
 from cli.test_serve import free_port, wait_for
-from pretune.api.serve import ServeOptions, build, find_registry, find_tasks
-from pretune.core.errors import DataError, SpecError
+from pretune.api.serve import ServeOptions, _current_specs, build, find_registry, find_tasks
+from pretune.core.errors import DataError, GoalMissed, SpecError
 from pretune.serving.key_file import new_key
+from registry.cases import evidence_of, filled, make
 
 
 @pytest.fixture
@@ -133,6 +134,18 @@ def test_versions_are_changed_without_torch(run, added, tmp_path):
     assert pretune.Registry("registry").task("desk").current == added
 
 
+def test_the_next_step_is_a_step_in_the_same_registry(run, added, tmp_path):
+    told = run("tasks", "add", "runs/desk", "--registry", "another").out
+    assert f'pretune tasks promote desk {added[:12]} --registry "another"' in told
+    other = pretune.Registry("another")
+    with pytest.raises(DataError, match='promote TASK VERSION --registry "another"'):
+        build([], ServeOptions(), other)
+    version = other.version(added)
+    evidence = evidence_of(version.model_copy(update={"adapter": "0" * 64}))
+    with pytest.raises(GoalMissed, match=r'RUN --task TASK\.yaml --registry "another"'):
+        other.gate("desk", added, evidence)
+
+
 def test_the_same_from_a_program(added):
     version, state = pretune.register("runs/desk", "registry")
     assert (version.digest, state.current) == (added, None)
@@ -156,6 +169,34 @@ def test_what_cannot_be_served_together(run, added, tmp_path):
     registry.promote("desk", added)
     with pytest.raises(SpecError, match="share a key; give administrators their own"):
         build([], ServeOptions(keys=keys, admin_keys=keys), registry)
+
+
+def test_a_run_is_served_beside_a_registry_though_each_names_the_base_in_its_own_way(
+    run, task, tiny, tmp_path
+):
+    (tmp_path / "base").symlink_to(tiny)
+    task.write_text(task.read_text().replace(str(tiny), "base"))
+    for name in ("desk", "counter"):
+        task.with_name(f"{name}.yaml").write_text(task.read_text())
+        assert run("train", f"{name}.yaml", "--out", f"runs/{name}").code == 0
+    version = run("tasks", "add", "runs/desk", "--json").json["version"]
+    assert run("tasks", "promote", "desk", version).code == 0
+    registry = pretune.Registry("registry")
+    app = build(find_tasks([Path("runs/counter")]), ServeOptions(), registry)
+    served = app.state.service
+    served.shelf.close()
+    assert [one.name for one in served.catalogue if one.adapter] == ["counter", "desk"]
+
+
+def test_a_record_that_means_nothing_keeps_no_other_task_from_being_served(tmp_path):
+    registry, (first, *_) = filled(tmp_path)
+    other = make(tmp_path / "made", "counter", 1)
+    registry.add(other.version, other.folder)
+    registry.promote("desk", first.digest)
+    registry.promote("counter", other.digest)
+    path = registry.files.version_file(first.digest)
+    path.write_text(path.read_text().replace('"template"', '"templatte"', 1))
+    assert [spec.name for spec in _current_specs(registry, [])] == ["counter"]
 
 
 def test_a_registry_is_served_and_followed(run, task, added, tmp_path):

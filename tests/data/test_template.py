@@ -109,9 +109,11 @@ def test_what_is_right_for_a_label_is_its_words():
 
 
 def test_a_message_may_hold_text_and_calls():
-    said = {"role": "assistant", "content": "Wait. ", "tool_calls": [{"f": 1}]}
-    example = render(task(CHAT), messages=[{"role": "user", "content": "U"}, said])
-    assert example.turns[-1].text == 'Wait. [{"f": 1}]'
+    calls = {"role": "assistant", "tool_calls": [{"f": 1}]}
+    for content in ("Wait. ", [{"type": "text", "text": "Wait. "}]):
+        said = {**calls, "content": content}
+        example = render(task(CHAT), messages=[{"role": "user", "content": "U"}, said])
+        assert example.turns[-1].text == 'Wait. [{"f": 1}]'
 
 
 def test_empty_system_and_context_are_left_out():
@@ -164,14 +166,19 @@ def test_chat_spellings_give_the_same_turns(messages):
     ("messages", "reason", "detail"),
     [
         ("no json", Reason.BAD_MESSAGES, "the messages are no JSON"),
+        ("[" * 100_000, Reason.BAD_MESSAGES, "the messages are no JSON"),
+        (r'[{"role": "user", "content": "\ud800"}]', Reason.BAD_MESSAGES,
+         "the messages are no JSON"),
         ([], Reason.BAD_MESSAGES, "the messages are no list, or an empty one"),
+        ([{"role": "user", "content": 5, "tool_calls": [1]}], Reason.BAD_MESSAGES,
+         "message 1 has no text"),
         ([{"role": "boss", "content": "x"}], Reason.BAD_MESSAGES, "message 1 has no known role"),
         ([{"role": "user"}], Reason.BAD_MESSAGES, "message 1 has no text"),
         (["x"], Reason.BAD_MESSAGES, "message 1 is no object"),
         (OPENAI[:2], Reason.EMPTY_TARGET, "no message of the assistant's stands last"),
         (OPENAI[4:], Reason.EMPTY_INPUT, "no message comes before the assistant's last"),
     ],
-)
+)  # fmt: skip
 def test_bad_messages(messages, reason, detail):
     rejected = render(task(CHAT), messages=messages)
     assert rejected.reason is reason

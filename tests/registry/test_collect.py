@@ -103,6 +103,22 @@ def test_pins_change_and_end(tmp_path):
     assert collect(registry).versions == (made[0].digest,)
 
 
+def test_a_server_that_ends_during_a_collection_does_not_stop_it(tmp_path, monkeypatch):
+    registry, made = filled(tmp_path)
+    for one in made:
+        registry.promote("desk", one.digest)
+    pin = held(registry, made[0].digest)
+    (listed,) = registry.files.pins.glob("*.json")
+
+    def read(path, real=Path.read_bytes):
+        if path == listed:
+            pin.release()
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert collect(registry).versions == (made[0].digest,)
+
+
 def test_what_cannot_be_read_stops_the_collection(tmp_path):
     registry, made = filled(tmp_path)
     for one in made:

@@ -222,6 +222,19 @@ def test_an_altered_record_is_refused(tmp_path):
     assert registry.promote("desk", first.digest).current == first.digest
 
 
+@pytest.mark.parametrize("altered", ['"templatte"', '"of_a_later_version": 1, "template"'])
+def test_a_record_whose_spec_means_nothing_is_refused_like_any_damaged_one(tmp_path, altered):
+    registry, (first, *_) = filled(tmp_path)
+    path = registry.files.version_file(first.digest)
+    path.write_text(path.read_text().replace('"template"', altered, 1))
+    with pytest.raises(StorageError, match="is damaged, or of a later version of pretune"):
+        registry.promote("desk", first.digest)
+    with pytest.raises(StorageError, match="add its run again, or update pretune"):
+        collect(registry)
+    registry.add(first.version, first.folder)
+    assert registry.promote("desk", first.digest).current == first.digest
+
+
 def test_a_removed_task_is_gone_and_may_come_back(tmp_path):
     registry, (first, *_) = filled(tmp_path)
     registry.promote("desk", first.digest)

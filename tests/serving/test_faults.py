@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from dataclasses import replace
 
@@ -21,16 +22,18 @@ def chat(inside: Inside, model="free", **body):
     return inside.post(CHAT, json={"model": model, "messages": [QUESTION], **body})
 
 
-async def stream_to(inside: Inside, send, *, whole=True, **body) -> None:
-    """A streamed chat; its client reads as ``send`` does, and its body comes ``whole`` or never."""
+async def stream_to(inside: Inside, send, *, whole=True, leaves=None, **body) -> None:
+    """A streamed chat; its client reads as ``send`` does, and its body comes ``whole`` or never.
+    The client ``leaves`` when that is set."""
     sent = {"model": "base", "messages": [QUESTION], "stream": True, **body}
     content = json.dumps(sent).encode()
     messages = [{"type": "http.request", "body": content, "more_body": not whole}]
 
     async def receive():
-        if not messages:
-            await asyncio.sleep(3600)
-        return messages.pop()
+        if messages:
+            return messages.pop()
+        await (leaves or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
 
     scope = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
@@ -68,6 +71,54 @@ def test_a_client_that_stops_reading_keeps_nobody_waiting_and_is_given_up(tmp_pa
         assert inside.service.worker.load == 0
         assert inside.service.admission._keys[""]._under_way == 0
         assert chat(inside, n=2, max_tokens=1).status_code == 200
+
+
+def test_a_client_that_leaves_before_its_body_is_whole_is_no_fault(inside, caplog):
+    """It would be an error in the operator's log for each."""
+
+    async def hear(message) -> None:
+        pass
+
+    async def leave() -> None:
+        leaves = asyncio.Event()
+        leaves.set()
+        await stream_to(inside, hear, whole=False, leaves=leaves)
+
+    asyncio.run(leave())
+    assert not [one for one in caplog.records if one.name == "pretune.serving"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_before_its_answer_begins_keeps_no_place(tmp_path, stream):
+    """While the engine is at a long step, say, or the request waits for its turn."""
+    with inside_of(tmp_path, limits={"each_key": {"under_way": 1}}) as inside:
+        engine, go_on = inside.service.worker._engine, threading.Event()
+        step = engine.step
+
+        def held():
+            assert go_on.wait(60)
+            return step()
+
+        engine.step = held
+
+        async def hear(message) -> None:
+            pass
+
+        async def leave() -> None:
+            leaves = asyncio.Event()
+            asking = asyncio.create_task(stream_to(inside, hear, leaves=leaves, stream=stream))
+            while not inside.service.worker.load:
+                await asyncio.sleep(0.01)
+            leaves.set()
+            await asyncio.wait_for(asking, 20)
+
+        try:
+            asyncio.run(leave())
+            assert inside.service.worker.load == 0
+            assert inside.service.admission._keys[""]._under_way == 0
+        finally:
+            go_on.set()
+        assert chat(inside, max_tokens=1).status_code == 200
 
 
 def test_a_body_that_never_ends_is_given_up(inside, monkeypatch):
@@ -119,6 +170,27 @@ def test_a_poisoned_adapter_fails_its_own_requests(tmp_path):
         assert "not finite" in found[0].json()["error"]["message"]
         again = chat(inside, "base")
         assert again.json()["choices"] == found[1].json()["choices"]
+
+
+TURNS = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{{ m.content }}<|end|>{% endfor %}"
+)
+"""As Mistral's and Gemma's."""
+
+
+def test_turns_that_the_template_refuses_are_the_clients_to_mend(tmp_path, caplog):
+    service, _, base = service_in_memory(tmp_path)
+    base.renderer._template = TURNS
+    with working(service) as inside:
+        body = {"model": "base", "messages": [{"role": "assistant", "content": "4%"}, QUESTION]}
+        refused = inside.post(CHAT, json=body)
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["error"]["param"] == "messages"
+        assert "roles must alternate" in refused.json()["error"]["message"]
+        assert chat(inside, "base", max_tokens=1).status_code == 200
+    assert not [one for one in caplog.records if one.name == "pretune.serving"]
 
 
 def test_wall_clocks_may_jump(inside, monkeypatch):

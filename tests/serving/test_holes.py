@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import socket
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -237,6 +238,13 @@ def test_no_argument_reaches_what_lies_behind(inside, name):
     assert f'unknown field "{name}"' in response.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(("columns", "status"), [(1024, 200), (1025, 400)])
+def test_a_row_has_so_many_columns_and_no_more(inside, columns, status):
+    """Of half a million it took seconds to find the one nearest to a missing one."""
+    fields = {"text": "Which rate?"} | {f"te{i:x}": "" for i in range(1, columns)}
+    assert chat(inside, messages=[], fields=fields, max_tokens=1).status_code == status
+
+
 HUGE = (
     {"n": 10**9}, {"n": 10**400}, {"n": -1}, {"n": 16, "max_tokens": 10**18}, {"top_k": -1},
     {"logprobs": True, "top_logprobs": 10**6}, {"stop": ["x"] * 1000}, {"stop": "x" * 10**6},
@@ -252,6 +260,27 @@ def test_huge_values_are_refused_and_cost_nothing(inside, fields):
     assert chat(inside, **fields).status_code == 400
     assert inside.service.worker.stats().steps == steps
     assert works(inside)
+
+
+MANY = 2 * 10**5
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {"stop": [0] * MANY}),
+        (CHAT, {"messages": [0] * MANY}),
+        (CHAT, {"messages": [{"role": "user", "content": [0] * MANY}]}),
+        ("/v1/completions", {"prompt": [{}] * MANY}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_a_body_of_many_mistakes_is_refused_at_the_first(inside, path, body):
+    """What says all that is wrong with a body took 20 seconds and 2.6 GB for one of 4 MiB."""
+    content = json.dumps({"model": "free", **body}).encode()
+    began = time.process_time()
+    assert inside.post(path, content=content).status_code == 400
+    assert time.process_time() - began < 0.5
 
 
 def test_huge_prompts_headers_and_endless_bodies(tmp_path):

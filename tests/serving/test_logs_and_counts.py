@@ -6,7 +6,11 @@ import subprocess
 
 import pytest
 
+from pretune.engine.engine import Begun
+from pretune.monitoring.prometheus import Prometheus
 from pretune.serving.catalogue import Catalogue
+from pretune.serving.grammars import Grammars
+from pretune.serving.meter import Served
 from serving.conftest import KEY, inside_of, serve_in_memory
 from serving.test_server import QUESTION, events
 
@@ -38,6 +42,20 @@ def test_a_fault_that_nobody_foresaw_is_logged_without_its_words(tmp_path, monke
     assert told[0].getMessage().startswith("ValueError at test_logs_and_counts.py:")
     assert "app.py:" in told[0].getMessage()
     assert SECRET not in caplog.text
+
+
+def test_a_fault_that_nobody_foresaw_counts_as_one(tmp_path, monkeypatch):
+    """Not as a client that left."""
+    with inside_of(tmp_path) as inside:
+
+        async def broken(_self, _wanted, _salt):
+            raise RuntimeError("no process could be started")
+
+        monkeypatch.setattr(Grammars, "constraint", broken)
+        assert chat(inside, structured_outputs={"regex": "a"}).status_code == 500
+        text = inside.get("/metrics").text
+    assert 'pretune_requests_total{outcome="500",task="free",version=""} 1.0' in text
+    assert 'outcome="cancelled"' not in text
 
 
 @pytest.mark.parametrize(
@@ -87,6 +105,27 @@ def test_counts_of_the_queue_the_cache_and_loads_are_by_task(tmp_path):
     reused = {t: value("pretune_tokens_total", t, 'kind="reused",') for t in ("free", "labels")}
     assert reused["free"] > 0, "it was asked the same again"
     assert reused["labels"] == 0, "another adapter wrote what it has in common"
+
+
+def test_the_tokens_of_a_refused_prompt_are_not_counted_as_read(tmp_path):
+    with inside_of(tmp_path) as inside:
+        assert chat(inside, max_tokens=10**6).status_code == 400
+        refused = inside.get("/metrics").text
+        answered = chat(inside).json()["usage"]["prompt_tokens"]
+        text = inside.get("/metrics").text
+    series = 'pretune_tokens_total{kind="prompt",task="free",version=""}'
+    assert f"{series} 0.0" in refused
+    assert f"{series} {answered}.0" in text
+
+
+@pytest.mark.parametrize("answers", [1, 4])
+def test_the_time_between_tokens_is_an_answers_own(inside, answers):
+    """Answers of one request are written side by side, not one after another."""
+    meter = Prometheus()
+    begun = (Begun(0.0, 0, False),) * answers
+    meter.served(Served("free", "ok", 2.0, 1.0, 10, 5 * answers, begun=begun))
+    text = meter.exposition(inside.service.worker.stats())[0].decode()
+    assert 'pretune_inter_token_seconds_sum{task="free",version=""} 0.25' in text
 
 
 def curl(url: str, *arguments: str) -> str:

@@ -159,5 +159,15 @@ def test_the_tokens_of_log_probabilities_keep_their_white_space():
     listed = Chat(spell, log_probs=True).piece(Piece(0, "a b", chosen))["logprobs"]
     assert [one["token"] for one in listed["content"]] == ["a", " ", "b"]
     assert listed["content"][1]["bytes"] == [32]
+    part = (Chosen(0xE4, -1.0, ((0xE4, -1.0),)),)  # the first of three bytes of a character
+    listed = Chat(spell, log_probs=True).piece(Piece(0, "", part))["logprobs"]
+    assert listed["content"][0]["bytes"] is None
+    assert listed["content"][0]["top_logprobs"][0]["bytes"] is None
     plain = Text(spell, log_probs=True).piece(Piece(0, "a b", chosen))["logprobs"]
     assert plain["tokens"] == ["a", " ", "b"]
+
+
+def test_of_tokens_that_are_written_alike_the_best_is_told():
+    chosen = (Chosen(0xE4, -0.5, ((0xE4, -0.5), (0xF0, -1.5), (ord("a"), -2.0))),)
+    plain = Text(spell, log_probs=True).piece(Piece(0, "", chosen))["logprobs"]
+    assert plain["top_logprobs"] == [{"\ufffd": -0.5, "a": -2.0}]

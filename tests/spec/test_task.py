@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -92,6 +93,23 @@ def test_defaults_follow_the_kind_and_the_method():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_taken_by_name(name):
     assert task(method=name).method == task(method={"name": name}).method == METHODS[name]()
+
+
+@pytest.mark.parametrize("place", [".", "tasks", "../elsewhere"])
+def test_a_run_finds_the_base_that_its_task_file_named_from_another_folder(
+    tmp_path, monkeypatch, place
+):
+    work = tmp_path / "work"
+    for folder in (work / "runs" / "desk", work / "tasks", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    Path(place, "../base").mkdir()
+    Path(place, "desk.yaml").write_text(f"base: ../base\n{SMALLEST}")
+    spec = load_task(Path(place, "desk.yaml"))
+    run = Path("runs/desk")
+    (run / "task.yaml").write_text(dump_task(spec, run))
+    found = load_task(run / "task.yaml").base.name
+    assert Path(found).samefile(Path(place, "../base"))
 
 
 def test_sources_and_bases(tmp_path):

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter
 from pretune.adapters.manifest import read_manifest
+from pretune.api.registry import anywhere
 from pretune.api.runs import RunFolder
 from pretune.api.workbench import Workbench
 from pretune.bases import Base
@@ -207,13 +208,14 @@ def _current_specs(registry: Registry | None, tasks: Sequence[FoundTask]) -> lis
     if registry is not None and not specs and not tasks:
         raise DataError(
             f'no task in "{registry.files.root}" has a current version; let one answer with: '
-            "pretune tasks promote TASK VERSION"
+            f'pretune tasks promote TASK VERSION --registry "{registry.files.root}"'
         )
     return specs
 
 
 def _one_base(specs: Sequence[TaskSpec]) -> Base:
-    bases: dict[BaseSpec, str] = {spec.base: spec.name for spec in specs}
+    # A registry names a base's folder from the root, a run as its task file does.
+    bases: dict[BaseSpec, str] = {anywhere(spec).base: spec.name for spec in specs}
     if len(bases) > 1:
         listed = "; ".join(f'"{spec.name}" ({name})' for spec, name in bases.items())
         raise SpecError(f"these tasks are of several bases: {listed}; serve each base by itself")
@@ -250,9 +252,11 @@ def check_address(options: ServeOptions) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which tells the worker that it is about to stop, and somebody that it listens."""
+    """Uvicorn, which tells the worker that it is about to stop, and somebody where it listens."""
 
-    def __init__(self, app: FastAPI, options: ServeOptions, listening: Callable[[], None]) -> None:
+    def __init__(
+        self, app: FastAPI, options: ServeOptions, listening: Callable[[str], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -271,7 +275,9 @@ class Server(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         if self.started:
-            self._listening()
+            host = self.config.host
+            port = self.servers[0].sockets[0].getsockname()[1]  # any free one, where 0 was asked
+            self._listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more requests, finish those under way."""

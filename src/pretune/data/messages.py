@@ -34,7 +34,8 @@ def turns_of(value: Any) -> tuple[Turn, ...]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError as error:
+            json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair
+        except (ValueError, RecursionError) as error:
             raise RowRefused(Reason.BAD_MESSAGES, "the messages are no JSON") from error
     if not isinstance(value, (list, tuple)) or not value:
         raise RowRefused(Reason.BAD_MESSAGES, "the messages are no list, or an empty one")
@@ -55,12 +56,14 @@ def _turn(number: int, message: Any) -> Turn:
 
 def _text(number: int, message: Mapping[str, Any]) -> str:
     content = message.get("content", message.get("value"))
-    if calls := message.get("tool_calls"):
-        return (content or "") + json.dumps(calls, ensure_ascii=False)
+    calls = message.get("tool_calls")
+    called = json.dumps(calls, ensure_ascii=False) if calls else ""
+    if content is None and calls:
+        return called
     if isinstance(content, str):
-        return content
+        return content + called
     if isinstance(content, list) and all(
         isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content
     ):
-        return "".join(part["text"] for part in content)
+        return "".join(part["text"] for part in content) + called
     raise RowRefused(Reason.BAD_MESSAGES, f"message {number} has no text")

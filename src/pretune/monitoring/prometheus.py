@@ -103,8 +103,9 @@ class Prometheus:
         self._whole.labels(*who).observe(one.seconds)
         if one.first is not None:
             self._first.labels(*who).observe(one.first)
-            if one.new_tokens > 1:
-                self._token.labels(*who).observe((one.seconds - one.first) / (one.new_tokens - 1))
+            each = one.new_tokens / max(len(one.begun), 1)  # answers are written side by side
+            if each > 1:
+                self._token.labels(*who).observe((one.seconds - one.first) / (each - 1))
 
     def shadowed(self, task: str, version: str, result: str) -> None:
         """Count what came of asking a shadow."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pretune.adapters.manifest import MANIFEST, WEIGHTS, check_files
-from pretune.core.errors import AdapterError, BusyError, StorageError
+from pretune.core.errors import AdapterError, BusyError, SpecError, StorageError
 from pretune.core.files import folder_atomic, storage_errors, sync, write_atomic
 from pretune.core.names import is_task_name
 from pretune.gating.evidence import Evidence, read_evidence
@@ -104,12 +104,19 @@ class RegistryFiles:
 
         Raises:
             FileNotFoundError: no such version.
-            StorageError: damaged, or not what its name says.
+            StorageError: damaged, not what its name says, or with a spec that means nothing here.
         """
         path = self.version_file(digest)
         remedy = "add its run again"
         version = _read(Version, path, remedy)
-        if version.digest != digest:
+        try:
+            found = version.digest
+        except SpecError as error:  # of a later version of pretune, it may be whole
+            raise StorageError(
+                f'"{path}" is damaged, or of a later version of pretune ({error}); {remedy}, or '
+                "update pretune"
+            ) from error
+        if found != digest:
             raise _damaged(path, remedy)
         return version
 

@@ -13,8 +13,9 @@ def subject_of(version: Version) -> Subject:
     return Subject(version.task, version.adapter, version.base, version.task_spec.digest())
 
 
-def check_is_of(evidence: Evidence, version: Version) -> None:
-    """Refuse evidence that speaks of something else, or is silent on a goal.
+def check_is_of(files: RegistryFiles, evidence: Evidence, version: Version) -> None:
+    """Refuse evidence that speaks of something else than ``version`` of the registry of ``files``,
+    or is silent on a goal.
 
     Raises:
         GoalMissed: names what differs.
@@ -29,7 +30,7 @@ def check_is_of(evidence: Evidence, version: Version) -> None:
         raise GoalMissed(
             f"the evidence is not of version {version.digest[:SHORT]}: {'; '.join(differs)}; gate "
             "this version, or add the run under the task file that was gated: pretune tasks add "
-            "RUN --task TASK.yaml"
+            f'RUN --task TASK.yaml --registry "{files.root}"'
         )
     checked = {one.name for one in evidence.checks}
     silent = [str(goal) for goal in version.task_spec.goals if str(goal) not in checked]
@@ -57,7 +58,7 @@ def passing(files: RegistryFiles, state: TaskState, version: Version) -> str | N
             f'version {short} was not gated, and task "{state.task}" has goals; {ways}'
         )
     found = files.read_evidence(gated.evidence)
-    check_is_of(found, version)
+    check_is_of(files, found, version)
     if found.verdict is not Verdict.PASS:
         listed = "; ".join(f"{one.name}: {one.outcome} ({one.reason})" for one in found.against)
         raise GoalMissed(

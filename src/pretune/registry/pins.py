@@ -26,14 +26,14 @@ class Pin:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self._held, thread_local=False)
             self._lock.acquire(timeout=0)
-        self._versions: frozenset[str] | None = None
+        self.versions: frozenset[str] | None = None
 
     def hold(self, versions: Iterable[str]) -> None:
         """Keep these versions, and no others any more."""
         wanted = frozenset(versions)
-        if wanted != self._versions:
+        if wanted != self.versions:
             write_atomic(self._list, json.dumps(sorted(wanted)))
-            self._versions = wanted
+            self.versions = wanted
 
     def release(self) -> None:
         """Keep nothing. Files that stay behind count for nothing and go with a collection."""
@@ -57,13 +57,14 @@ def pinned(folder: Path) -> frozenset[str]:
                 listed.unlink(missing_ok=True)
                 lock.unlink(missing_ok=True)
                 continue
-        if listed.exists():
-            try:
-                held.update(json.loads(listed.read_bytes()))
-            except (OSError, ValueError, TypeError) as error:
-                raise StorageError(
-                    f'"{listed}" is damaged; restart the server that wrote it'
-                ) from error
+        try:
+            held.update(json.loads(listed.read_bytes()))
+        except FileNotFoundError:
+            continue  # it holds nothing yet, or ends just now, which waits for no lock
+        except (OSError, ValueError, TypeError) as error:
+            raise StorageError(
+                f'"{listed}" is damaged; restart the server that wrote it'
+            ) from error
     return frozenset(held)
 
 

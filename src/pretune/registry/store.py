@@ -195,7 +195,7 @@ class Registry:
 
         def change(state: TaskState) -> TaskState:
             digest = self.find(state, prefix)
-            check_is_of(evidence, self.version(digest))
+            check_is_of(self.files, evidence, self.version(digest))
             self.files.write_evidence(evidence)
             return state.then(
                 Entry(

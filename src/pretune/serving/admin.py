@@ -24,8 +24,9 @@ PATH = "/v1/tasks"
 
 
 def is_admin_path(path: str) -> bool:
-    """Whether a path, as it will be routed, belongs to administrators."""
-    return path == PATH or path.startswith(f"{PATH}/")
+    """Whether a path, as it will be routed, belongs to administrators: whatever begins like theirs,
+    as the router finds :data:`PATH` in what has a line's end behind it, too."""
+    return path.startswith(PATH)
 
 
 def closed() -> Refused:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
@@ -30,6 +30,8 @@ from pretune.serving.shadow import Shadows, request_key
 from pretune.serving.shelf import Shelf, followed
 from pretune.serving.wire import Events, Faults, event, read_json
 from pretune.serving.worker import Worker
+
+T = TypeVar("T")
 
 DEADLINE = 600.0
 """Seconds that a request may take where it names no ``timeout``."""
@@ -205,7 +207,7 @@ class _Routes:
         }
         if body.stream:
             # What is refused is refused before the stream begins, as a proper status.
-            first = await anext(items)
+            first = await _unless_gone(request, anext(items))
             events = self._events(first, items, head, body, form, call)
             return Events(events)
         answers = await _unless_gone(request, _collected(items))
@@ -247,6 +249,9 @@ class _Routes:
             ) from None
         except Refused as error:
             outcome = str(error.status)
+            raise
+        except Exception:  # nobody foresaw it, and the client has not left
+            outcome = "500"
             raise
         finally:
             call.end(outcome)
@@ -301,10 +306,9 @@ class _Call:
         took = time.monotonic() - self._began
         task = self._task
         begun = tuple(self._begun)
+        read_ = self._prompt if begun else 0  # what was refused was not read
         self._meter.served(
-            Served(
-                task.name, outcome, took, self._first, self._prompt, self._new, task.short, begun
-            )
+            Served(task.name, outcome, took, self._first, read_, self._new, task.short, begun)
         )
 
     def usage(self) -> dict[str, int]:
@@ -321,15 +325,14 @@ async def _collected(items: Items) -> list[Answer]:
     return sorted(answers, key=lambda answer: answer.index)
 
 
-async def _unless_gone(request: Request, work: Any) -> list[Answer]:
+async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
     """The result of ``work``, given up when the client leaves."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
-            answers: list[Answer] = working.result()
-            return answers
+            return working.result()
         raise Refused("the client left", 499)
     finally:
         for one in (working, leaving):

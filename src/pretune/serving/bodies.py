@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,6 +12,8 @@ from pretune.serving.refusal import Refused
 
 MOST_CHOICES = 16
 MOST_PROMPTS = 16
+MOST_FIELDS = 1024
+"""Columns of a row: where one is missing, the nearest of them is looked for."""
 MOST_STOPS = 4
 MOST_STOP = 256
 """Characters of a stop text: each is looked for after every token."""
@@ -20,9 +22,13 @@ MOST_SCHEMA = 2**16
 MOST_REGEX = 2**12
 """Characters of a regular expression."""
 
-StopTexts = str | list[str]
-
 B = TypeVar("B", bound=BaseModel)
+T = TypeVar("T")
+
+Listed = Annotated[list[T], Field(fail_fast=True)]
+"""Looked at up to the first mistake: a body has room for two million, and each took a kilobyte."""
+
+StopTexts = str | Listed[str]
 
 
 class Body(BaseModel):
@@ -153,7 +159,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "developer", "context", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | Listed[TextPart]
 
     @property
     def text(self) -> str:
@@ -167,8 +173,8 @@ class ChatBody(Body):
     """``POST /v1/chat/completions``. ``fields`` are the columns of a task's template, instead of
     messages."""
 
-    messages: list[Message] = Field(default_factory=list, max_length=1024)
-    fields: dict[str, Any] | None = None
+    messages: Listed[Message] = Field(default_factory=list, max_length=1024)
+    fields: dict[str, Any] | None = Field(None, max_length=MOST_FIELDS)
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31)
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=MOST_LOGPROBS)
@@ -199,7 +205,7 @@ class ChatBody(Body):
 class CompletionBody(Body):
     """``POST /v1/completions``: a text (or token ids) to go on from."""
 
-    prompt: str | list[int] | list[str]
+    prompt: str | Listed[int] | Listed[str]
     logprobs: int | None = Field(None, ge=0, le=5)
 
     @property

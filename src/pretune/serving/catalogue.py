@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pretune.core.digest import SHORT
+from pretune.core.errors import BaseModelError
 from pretune.core.names import nearest
 from pretune.core.protocols import Renderer
 from pretune.core.records import Row
@@ -194,9 +195,12 @@ class Catalogue:
         fields = body.fields
         if fields is None and self._is_plain_question(task, body.messages):
             fields = {task.columns[0]: body.messages[0].text}
-        if fields is not None:
-            return self._filled(task, fields)
-        return Asked(_with_context(task, self._encoded(body.messages)), None)
+        try:
+            if fields is not None:
+                return self._filled(task, fields)
+            return Asked(_with_context(task, self._encoded(body.messages)), None)
+        except BaseModelError as error:  # many templates want roles to take turns
+            raise Refused(str(error), param="messages") from error
 
     def completion(self, task: ServedTask, body: CompletionBody) -> list[Asked]:
         """The prompts of a completion request: for a task the value of its template's only column,

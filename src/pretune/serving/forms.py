@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pretune.core.records import Chosen
 from pretune.serving.answers import Answer, Piece
-from pretune.serving.text import Decode
+from pretune.serving.text import BROKEN, Decode
 
 
 class Form(ABC):
@@ -78,7 +78,9 @@ class Chat(Form):
 
     def _token(self, token: int, log_prob: float) -> dict[str, Any]:
         text = self._spell([token])
-        return {"token": text, "logprob": log_prob, "bytes": list(text.encode())}
+        # A part of a character: those who put bytes together must not get the stand-in's.
+        whole = list(text.encode()) if BROKEN not in text else None
+        return {"token": text, "logprob": log_prob, "bytes": whole}
 
 
 class Text(Form):
@@ -96,7 +98,12 @@ class Text(Form):
         return {
             "tokens": [self._spell([one.token]) for one in chosen],
             "token_logprobs": [one.log_prob for one in chosen],
-            "top_logprobs": [
-                {self._spell([token]): value for token, value in one.top} for one in chosen
-            ],
+            "top_logprobs": [self._by_text(one.top) for one in chosen],
         }
+
+    def _by_text(self, top: Sequence[tuple[int, float]]) -> dict[str, float]:
+        """The best of the tokens of each text: parts of characters are all written alike."""
+        found: dict[str, float] = {}
+        for token, log_prob in top:
+            found.setdefault(self._spell([token]), log_prob)
+        return found

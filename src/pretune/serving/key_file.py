@@ -16,20 +16,29 @@ def read_keys(path: Path | None) -> Keys:
     """
     if path is None:
         return Keys()
+    hashes = _hashes(path)
+    if not hashes:
+        raise SpecError(f'"{path}" holds no key; add one with: pretune serve --new-key "{path}"')
+    return Keys(hashes)
+
+
+def new_key(path: Path) -> str:
+    """Make a key, add its hash to ``path``, and return the key, which is kept nowhere.
+
+    Raises:
+        SpecError: the file is there and holds something else than hashes.
+    """
+    key = secrets.token_urlsafe(32)
+    before = _hashes(path) if path.exists() else []
+    write_atomic(path, "".join(f"{line}\n" for line in (*before, hashed(key))))
+    return key
+
+
+def _hashes(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f'cannot read keys from "{path}": {error}') from error
-    if not lines:
-        raise SpecError(f'"{path}" holds no key; add one with: pretune serve --new-key "{path}"')
     if any(len(line) != 64 or set(line) - set("0123456789abcdef") for line in lines):
         raise SpecError(f'"{path}" holds a line that is no hash of a key; keys are kept as hashes')
-    return Keys(lines)
-
-
-def new_key(path: Path) -> str:
-    """Make a key, add its hash to ``path``, and return the key, which is kept nowhere."""
-    key = secrets.token_urlsafe(32)
-    before = path.read_text(encoding="ascii").splitlines() if path.exists() else []
-    write_atomic(path, "".join(f"{line}\n" for line in (*before, hashed(key))))
-    return key
+    return lines

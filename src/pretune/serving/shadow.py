@@ -12,6 +12,7 @@ from pretune.serving.bodies import ChatBody, CompletionBody
 from pretune.serving.catalogue import Catalogue, ServedTask
 from pretune.serving.meter import Meter
 from pretune.serving.refusal import Refused
+from pretune.serving.wire import log_fault
 
 MOST_SHADOWS = 4
 """Shadow requests under way; what more there is is skipped: nobody waits for a shadow."""
@@ -88,6 +89,9 @@ class Shadows:
         except Refused as error:
             result = "skipped" if error.status in (429, 503) else "failed"
         except (PretuneError, TimeoutError):
+            result = "failed"
+        except Exception as error:  # asyncio would log its words, which may be a user's
+            log_fault(error)
             result = "failed"
         self._meter.shadowed(shadow.name, shadow.short, result)
 

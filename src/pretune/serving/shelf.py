@@ -132,7 +132,8 @@ class Shelf:
 
     def arrange(self, read: Read, catalogue: Catalogue) -> Catalogue:
         """The catalogue that follows ``catalogue``, now that this was read."""
-        tasks, closed = list(self._fixed), []
+        tasks = list(self._fixed)
+        closed = [name for name in read.problems if name not in read.states]  # never readable yet
         rollouts: dict[str, Rollout] = {}
         taken = {task.name for task in self._fixed}
         problems = dict(read.problems)
@@ -201,11 +202,14 @@ class Shelf:
         """Whether the registry did; versions that are used no more are let go on the way."""
         if self.registry.signature() != self._signature:
             return True
-        self._pin.hold(self._in_use())
+        used = self._in_use()
+        if used != self._pin.versions:
+            with self.registry.locked():  # a collection takes an unfinished list for a leftover
+                self._pin.hold(used)
         return False
 
-    def _in_use(self) -> set[str]:
-        return {ref.key for ref in self._used.valuerefs() if ref() is not None}
+    def _in_use(self) -> frozenset[str]:
+        return frozenset(ref.key for ref in self._used.valuerefs() if ref() is not None)
 
     def close(self) -> None:
         """Let go of every version, when what is under way is done."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 Decode = Callable[[Sequence[int]], str]
 
-_BROKEN = "\ufffd"
+BROKEN = "\ufffd"
 """What a decoder writes for the beginning of a character whose other bytes are still to come."""
 
 _BEFORE = 5
@@ -39,7 +39,7 @@ class Letters:
         count = len(self._waiting)
         for end in range(count, max(count - _AFTER, 0), -1):
             text = self._new(end)
-            if not text.endswith(_BROKEN):
+            if not text.endswith(BROKEN):
                 return self._settle(text, end)
         self.tail = self._new(count)
         if count <= _MOST:
@@ -67,7 +67,7 @@ class Letters:
         for count in range(_BEFORE, _BEFORE + _AFTER):
             self._before = ids[-count:]
             self._known = self._spell(self._before)
-            if _BROKEN not in self._known:
+            if BROKEN not in self._known:
                 return
 
 

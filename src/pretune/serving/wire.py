@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pretune.serving.refusal import Refused
@@ -44,6 +45,8 @@ async def read_json(request: Request) -> Any:
                     raise Refused(f"the body has more than {MOST_BYTES} bytes", 413)
     except TimeoutError:
         raise Refused(f"the body did not come within {PATIENCE:g} seconds", 408) from None
+    except ClientDisconnect:
+        raise Refused("the client left", 499) from None
     try:
         text = read_.decode()
         value = json.loads(text)
@@ -103,13 +106,18 @@ class Faults:
         try:
             await self._app(scope, receive, sent)
         except Exception as error:
-            _log.error("%s at %s", type(error).__name__, _place(error))
+            log_fault(error)
             if scope["type"] != "http":
                 raise
             if not begun:
                 message = "the server failed at this request; its operator finds where in the log"
                 refused = Refused(message, 500, kind="server_error")
                 await refused.response()(scope, receive, send)
+
+
+def log_fault(error: Exception) -> None:
+    """Tell the operator where it went wrong, and nothing of what was asked."""
+    _log.error("%s at %s", type(error).__name__, _place(error))
 
 
 def event(value: dict[str, Any]) -> str:

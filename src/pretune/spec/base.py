@@ -31,7 +31,10 @@ class BaseSpec(Strict):
         return {"name": value} if isinstance(value, str) else value
 
     def placed(self, folder: Path) -> "BaseSpec":
-        """With a name that begins with a dot relative to ``folder``."""
+        """With a name that begins with a dot relative to ``folder``; where ``folder`` does not end
+        that, as a whole path: a run keeps its task file in another folder."""
         if not self.name.startswith("."):
             return self
-        return self.model_copy(update={"name": str(folder / self.name)})
+        path = folder / self.name
+        path = path.absolute() if str(path).startswith(".") else path
+        return self.model_copy(update={"name": str(path)})

@@ -60,9 +60,8 @@ def serve(
     names = ", ".join(task.name for task in service.catalogue if task.adapter)
     for name, problem in (service.shelf.problems if service.shelf else {}).items():
         errors.print(f'task "{name}": {problem}', markup=False)
-    server = api.Server(
-        app,
-        options,
-        lambda: errors.print(f"serving {names} at http://{host}:{port}/v1; Ctrl-C ends it"),
-    )
-    server.run()
+
+    def listening(url: str) -> None:
+        errors.print(f"serving {names} at {url}/v1; Ctrl-C ends it", markup=False, soft_wrap=True)
+
+    api.Server(app, options, listening).run()

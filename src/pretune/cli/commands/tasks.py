@@ -49,7 +49,7 @@ def add(
     spec = None if task is None else load_task(task)
     version, state = register(run, registry, why, task=spec)
     short = version.digest[:SHORT]
-    promote = f"pretune tasks promote {version.task} {short}"
+    promote = f'pretune tasks promote {version.task} {short} --registry "{registry}"'
     text = f"added {short}; let it answer with: {promote}"
     if version.task_spec.goals:
         gate = f'pretune gate TASK.yaml {short} --registry "{registry}"'
