@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from pretune.bases import load_base
 from pretune.bases.fakes import byte_tokenizer, tiny_model
@@ -63,6 +63,12 @@ def test_digest_is_of_the_content(saved, folder, tmp_path):
     tensors["lm_head.weight"][0, 0] += 1
     save_file(tensors, weights, metadata={"format": "pt"})
     assert load_base(str(folder)).digest != digest
+
+
+def test_the_digest_outlives_what_a_later_transformers_can_say(saved, monkeypatch):
+    digest, told = load_base(str(saved)).digest, LlamaConfig.to_dict
+    monkeypatch.setattr(LlamaConfig, "to_dict", lambda self: {**told(self), "later": False})
+    assert load_base(str(saved)).digest == digest
 
 
 def test_a_context_ends_where_long_rotary_positions_begin(tmp_path):

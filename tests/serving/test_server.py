@@ -182,6 +182,7 @@ def test_many_clients_at_once_get_each_their_own(running):
         ({"model": "base", "messages": None, "fields": {}}, 400, "messages", "valid list"),
         ({"model": "document"}, 400, "messages", 'send a message of the role "context"'),
         ({"model": "labels", "temperature": 1}, 400, "temperature", "one of its labels"),
+        ({"model": "labels", "logprobs": True}, 400, "logprobs", "one of its labels"),
         ({"model": "labels", "n": 2}, 400, "n", "one answer"),
         ({"model": "free", "messages": [{"role": "tool", "content": "x"}]}, 400,
          "messages.0.role", "'user' or 'assistant'"),

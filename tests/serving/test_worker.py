@@ -4,7 +4,10 @@ import asyncio
 import sys
 import threading
 import time
+from contextlib import aclosing
 from dataclasses import replace
+
+import pytest
 
 from laws.cases import CONFIGS, make_adapter, request_of
 from pretune.bases.fakes import tiny_base
@@ -87,3 +90,69 @@ def test_an_adapter_is_read_while_a_step_runs():
     assert was_read
     assert {output.done.reason for output in ended} <= {FinishReason.LENGTH, FinishReason.END}
     assert engine.stats().adapter_loads == 1
+
+
+def _answers(worker, base, count=1):
+    """How so many requests end, one after another."""
+
+    async def one(number):
+        request = replace(request_of(base, None, most=2), id=str(number))
+        return [output.done async for output in worker.run(request)][-1].reason
+
+    async def all_of_them():
+        return [await asyncio.wait_for(one(number), 30) for number in range(count)]
+
+    return asyncio.run(all_of_them())
+
+
+def test_a_server_whose_steps_failed_takes_requests_and_is_well_when_they_go_through(monkeypatch):
+    base = tiny_base()
+    engine = Engine(base, (), lambda _name: None, Size(96, 4, 2, 64, 16))
+    worker = Worker(engine, 16)
+    worker.start()
+    step, failures = engine.step, iter(range(4))
+
+    def failing():
+        if next(failures, None) is not None:
+            raise RuntimeError("no memory")
+        return step()
+
+    monkeypatch.setattr(engine, "step", failing)
+    try:
+        assert _answers(worker, base, 4) == [FinishReason.FAILED] * 4
+        assert worker.ready
+        assert not worker.healthy
+        assert _answers(worker, base) == [FinishReason.LENGTH]
+        assert worker.healthy
+    finally:
+        worker.stop()
+
+
+@pytest.mark.parametrize("broken", ["submit", "cancel", "check"])
+def test_what_fails_beside_a_step_does_not_end_the_thread(monkeypatch, broken, caplog):
+    base = tiny_base()
+    engine = Engine(base, (), lambda _name: None, Size(96, 4, 2, 64, 16))
+    worker = Worker(engine, 16)
+    failed = threading.Event()
+
+    def fails(*_given):
+        failed.set()
+        raise RuntimeError("somebody's words")
+
+    async def leave():
+        async with aclosing(worker.run(request_of(base, None, most=9))) as outputs:
+            await anext(outputs)
+
+    worker.start()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, broken, fails)
+            if broken == "submit":
+                assert _answers(worker, base) == [FinishReason.FAILED]
+            else:
+                asyncio.run(leave())
+            assert failed.wait(30)
+        assert _answers(worker, base) == [FinishReason.LENGTH]
+    finally:
+        worker.stop()
+    assert "somebody's words" not in caplog.text

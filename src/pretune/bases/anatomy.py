@@ -76,8 +76,8 @@ _LINEAR_PARTS: dict[str, Part] = {
 
 _FAMILIES = frozenset(
     (
-        "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "phi", "phi3",
-        "qwen2", "qwen3",
+        "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "phi",
+        "phi3", "qwen2", "qwen3", "smollm3",
     )
 )  # fmt: skip
 """Families that the laws are tested on. Others give their parts the same names and do more with

@@ -39,6 +39,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma": _GROUPED,
     "gemma2": _GROUPED | {"sliding_window": 512, "query_pre_attn_scalar": 8},
     "gemma3_text": _GROUPED | {"sliding_window": 512, "query_pre_attn_scalar": 8},
+    "olmo2": _GROUPED,
+    "smollm3": _GROUPED | {"no_rope_layers": [1, 0]},
     "phi": {"partial_rotary_factor": 0.5},
     "phi3": {"num_key_value_heads": 2},
     "gpt2": {},

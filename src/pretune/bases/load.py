@@ -1,5 +1,6 @@
 """Load a base from the package, a folder or the hub's local cache; safetensors only."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def load_base(
     keep_layout(model)
     return Base(
         name=name,
-        digest=of_json([_shape(config), [of_file(path) for path in weights]]),
+        digest=of_json([_shape(folder), [of_file(path) for path in weights]]),
         precision=precision,
         model=model,
         renderer=_renderer(name, folder, config),
@@ -177,10 +178,12 @@ def _config(name: str, folder: Path) -> Any:
     return config
 
 
-def _shape(config: Any) -> dict[str, Any]:
-    """The part of the config that decides what the weights compute."""
+def _shape(folder: Path) -> dict[str, Any]:
+    """The part of the config that decides what the weights compute: as it stands in the file, for
+    a later ``transformers`` may know more that can be said, and the base is the same."""
     ignored = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
-    return {key: value for key, value in config.to_dict().items() if key not in ignored}
+    told = json.loads((folder / "config.json").read_bytes())
+    return {key: value for key, value in told.items() if key not in ignored}
 
 
 def _model(name: str, folder: Path, config: Any, precision: str, device: torch.device) -> Any:

@@ -53,9 +53,9 @@ class Descent:
         made_of = {
             ancestor: f"{home} row {held} was made from it"
             for home in homes
-            for own, held in self._held[home].items()
-            if own in self._made
-            for ancestor in self._ancestors(self._made[own])
+            for (place, held), origin in self._origins.items()
+            if place is home
+            for ancestor in self._ancestors(origin)
         }
         kept: list[Example] = []
         leaks: list[Rejected] = []

@@ -28,7 +28,7 @@ _REASONS = {
 
 _GREEDY_ONLY = (
     "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
-    "repetition_penalty", "stop", "logprobs", "response_format", "structured_outputs",
+    "repetition_penalty", "stop", "response_format", "structured_outputs",
 )  # fmt: skip
 """What makes no sense where one of a task's labels is the answer."""
 
@@ -53,7 +53,6 @@ class Answer:
     text: str = ""
     chosen: list[Chosen] = field(default_factory=list)
     reason: str | None = None
-    tokens: int = 0
     label: str | None = None
     scores: dict[str, float] = field(default_factory=dict)
 
@@ -115,8 +114,10 @@ class Answerer:
         if not length:
             raise Refused("the prompt is empty; ask something", param="prompt")
         if asked.options is not None:
-            for name in _GREEDY_ONLY:
-                if name in body.model_fields_set and getattr(body, name):
+            given = [name for name in _GREEDY_ONLY if getattr(body, name)]
+            given += ["logprobs"] if body.alternatives is not None else []
+            for name in given:
+                if name in body.model_fields_set:
                     raise Refused(
                         f'task "{task.name}" answers with one of its labels, which leaves nothing '
                         f'for "{name}" to change; leave it out',
@@ -191,7 +192,6 @@ class Answerer:
                     _labelled(task, output.scores, answer)
                     yield Piece(index, answer.text, begun=output.begun)
                 answer.chosen += output.new
-                answer.tokens += len(output.new)
                 piece = text.add([chosen.token for chosen in output.new])
                 if output.done is not None:
                     answer.reason = _reason(output.done, body)
@@ -233,9 +233,8 @@ async def _merged(parts: Sequence[Items]) -> Items:
 def _reason(done: Completion, body: Body) -> str:
     if done.error is not None and done.reason is FinishReason.REFUSED:
         # What is about a field begins with its name.
-        param = next(
-            (name for name in type(body).model_fields if done.error.startswith(name)), None
-        )
+        first = done.error.partition(" ")[0]
+        param = first if first in type(body).model_fields else None
         raise Refused(done.error, param=param)
     if done.error is not None:
         raise Refused(done.error, 500, kind="server_error")

@@ -296,10 +296,10 @@ class _Call:
         """A piece or an answer came."""
         if self._first is None:
             self._first = time.monotonic() - self._began
-        if isinstance(item, Piece) and item.begun is not None:
-            self._begun.append(item.begun)
-        if isinstance(item, Answer):
-            self._new += item.tokens
+        if isinstance(item, Piece):
+            self._new += len(item.chosen)
+            if item.begun is not None:
+                self._begun.append(item.begun)
 
     def end(self, outcome: str) -> None:
         """It is over."""

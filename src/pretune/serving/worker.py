@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
-from pretune.core.errors import PretuneError
 from pretune.core.records import Completion, FinishReason, Request
 from pretune.engine.engine import Engine, Output, Stats
 from pretune.serving.refusal import overloaded
+from pretune.serving.wire import log_fault
 
 _FAULTS = 3
 """Steps that may fail one after another before the engine counts as broken."""
@@ -57,7 +57,7 @@ class Worker:
     @property
     def ready(self) -> bool:
         """Whether new requests are taken."""
-        return self.healthy and not self._draining
+        return self._thread.is_alive() and not self._draining
 
     @property
     def load(self) -> int:
@@ -123,7 +123,7 @@ class Worker:
     def _submit(self, request: Request, options: Sequence[Sequence[int]] | None) -> None:
         try:
             self._engine.submit(request, options)
-        except PretuneError as error:
+        except Exception as error:  # foreseen or not, it is about this request alone
             self._tell([_failed(request.id, error)])
 
     def _run(self) -> None:
@@ -132,22 +132,25 @@ class Worker:
             self._wake.clear()
             while not self._stopping and (self._orders or self._engine.busy):
                 while self._orders:
-                    self._orders.popleft()()
-                self._step()
+                    self._safely(self._orders.popleft())
+                self._safely(self._step)
             if not self._stopping:
-                self._engine.check()  # law 11, whenever there is nothing to do
+                self._safely(self._engine.check)  # law 11, whenever there is nothing to do
         self._engine.close()
         left = [Completion(name, (), FinishReason.CANCELLED) for name in list(self._listeners)]
         self._tell([Output(one.request_id, done=one) for one in left])
 
     def _step(self) -> None:
+        self._tell(self._engine.step())
+        self._faults = 0
+
+    def _safely(self, work: Callable[[], None]) -> None:
         try:
-            outputs = self._engine.step()
-            self._faults = 0
+            work()
         except Exception as error:  # whatever it is, it must not stop the others for good
+            log_fault(error)
             self._faults += 1
-            outputs = [_failed(name, error) for name in self._engine.abort()]
-        self._tell(outputs)
+            self._tell([_failed(name, error) for name in self._engine.abort()])
 
     def _tell(self, outputs: Sequence[Output]) -> None:
         """What a step came to, in one call for each event loop: waking one costs more than what it
