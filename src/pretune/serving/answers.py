@@ -109,7 +109,7 @@ class Answerer:
             async for item in items:
                 yield item
 
-    def _check(self, task: ServedTask, body: Body, asked: Asked) -> None:
+    def _check(self, task: ServedTask, body: ChatBody | CompletionBody, asked: Asked) -> None:
         length = sum(map(len, asked.segments))
         if not length:
             raise Refused("the prompt is empty; ask something", param="prompt")
