@@ -41,7 +41,7 @@ def test_kinds_agree(mask):
 @pytest.mark.parametrize("emulated", [True, False])
 def test_kinds_agree_in_bf16(monkeypatch, emulated):
     """Where a processor would emulate the product it is float32's, rounded once or twice."""
-    monkeypatch.setattr("pretune.adapters.rows.emulates", lambda _values: emulated)
+    monkeypatch.setattr("pretune.bases.processor.multiplies_bf16", lambda: not emulated)
     x, y, weight = noise(COUNT, RANK), noise(COUNT, WIDTH, seed=1), noise(WIDTH, RANK, seed=2)
     exact = y.bfloat16().float() + x.bfloat16().float() @ weight.bfloat16().float().t()
     for rows in [*kinds(torch.ones(COUNT, dtype=torch.bool)), SlicedRows(None, 0, COUNT)]:

@@ -5,12 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from adapters.test_stacked import ADAPTERS, BASE
 from pretune.adapters import runs
 from pretune.adapters.injection import NO_SLOT, Injection, Routing
+from pretune.adapters.method import LowRank
 from pretune.adapters.runs import EqualRuns
-from pretune.adapters.stacked import StackedRows
+from pretune.adapters.stacked import Stack, StackedRows, Updates
 
 BOTTLENECK = list(ADAPTERS).index("bottleneck")
 NOISE = torch.randint(3, 200, (1, 400), generator=torch.Generator().manual_seed(0))
@@ -114,3 +116,39 @@ def test_a_damaged_adapter_stays_in_its_rows(injection):
     assert y[:20].isfinite().all()
     assert y[40:].isfinite().all()
     assert y[20:40].isnan().all()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bf16_is_multiplied_in_float32_where_a_processor_would_emulate_it(monkeypatch, native):
+    monkeypatch.setattr("pretune.bases.processor.multiplies_bf16", lambda: native)
+    draw = torch.Generator().manual_seed(0)
+
+    def noise(*shape):
+        return torch.randn(*shape, generator=draw).bfloat16()
+
+    site = BASE.anatomy.linears[0]
+    each = [LowRank(noise(4, site.width_in), noise(site.width_out, 4), 0.5) for _ in range(3)]
+    updates = [Updates({site.name: one}) for one in each]
+    x, y = noise(15, site.width_in), noise(15, site.width_out)
+    exact = torch.cat(
+        [
+            own_y.float() + 0.5 * own_x.float() @ low.down.float().t() @ low.up.float().t()
+            for own_x, own_y, low in zip(x.split(5), y.split(5), each, strict=True)
+        ]
+    )
+    slots = torch.tensor([0, 1, 2]).repeat_interleave(5)
+    stack = StackedRows(Stack(dict(enumerate(updates))), slots, range(3), torch.device("cpu"))
+    kinds: list[torch.dtype] = []
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if "mm" in func.name():
+                kinds.append(args[-1].dtype)
+            return func(*args, **kwargs or {})
+
+    for edit in (EqualRuns(0, 5, updates), stack):
+        with Watched():
+            found = edit.edit(site, x, y.clone())
+        assert found.dtype is torch.bfloat16
+        assert_close(found.float(), exact, rtol=2**-6, atol=0.1)
+    assert set(kinds) == {torch.bfloat16 if native else torch.float32}

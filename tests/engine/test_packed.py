@@ -36,7 +36,7 @@ def test_the_product_is_that_of_the_weight(dtype, bias, rows):
 
 @pytest.mark.parametrize("rows", [3, 33, 300])
 def test_a_processor_without_bf16_multiplies_in_float32(monkeypatch, rows):
-    monkeypatch.setattr(packed, "emulates", lambda values: values.dtype is torch.bfloat16)
+    monkeypatch.setattr("pretune.bases.processor.multiplies_bf16", lambda: False)
     weight, x, bias = terms(torch.bfloat16, rows)
     own = Packed.of(weight)
     assert packed_bytes(weight) == 2 * weight.nbytes

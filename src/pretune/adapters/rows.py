@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pretune.bases.processor import emulates
+from pretune.bases.processor import emulates, multiplied_in
 
 _MASK_FROM = 0.4
 """Share of rows from which a masked product over all rows is cheaper than gathering them."""
@@ -102,7 +102,7 @@ class IndexedRows(Rows):
 
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """Product of the gathered rows, added back."""
-        return self.add(y, _product(h, weight))
+        return self.add(y, product(h, weight))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +128,8 @@ class SlicedRows(Rows):
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """One accumulating product, in place."""
         own = y[self.start : self.stop]
-        if emulates(h):
-            own += _product(h, weight)
+        if emulates(y):
+            own += product(h, weight)
         else:
             own.addmm_(h, weight.t())
         return y
@@ -137,16 +137,16 @@ class SlicedRows(Rows):
 
 def _with_product(y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
     """``y + h @ weight.T``."""
-    if emulates(h):
-        return y + _product(h, weight).to(y.dtype)
+    if emulates(y):
+        return y + product(h, weight).to(y.dtype)
     return torch.addmm(y, h, weight.t())
 
 
-def _product(h: Tensor, weight: Tensor) -> Tensor:
-    """``h @ weight.T``, in float32 where the processor would emulate it."""
-    if emulates(h):
-        return h.float() @ weight.float().t()
-    return h @ weight.t()
+def product(h: Tensor, weight: Tensor) -> Tensor:
+    """``h (n, r) @ weight (d, r).T``, in float32 where the processor would emulate it, and then
+    left so."""
+    dtype = multiplied_in(weight)
+    return h.to(dtype) @ weight.to(dtype).t()
 
 
 def rows_of(mask: Tensor, virtual: Tensor, device: torch.device) -> Rows:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from pretune.adapters.rows import product
 from pretune.adapters.stacked import Stack, StackedRows, Updates, stacked
 from pretune.bases.anatomy import Site
+from pretune.bases.processor import emulates
 
 _GATHERS = frozenset({"cuda"})
 """Kinds of device on which rows are gathered."""
@@ -39,11 +41,17 @@ class EqualRuns:
         are stacked anew at every site: copies of all would be as large as they are."""
         if site.name not in self.sites:
             return y
-        down, up, scale = stacked([one.by_site[site.name] for one in self.members], y.dtype)
-        own = slice(self.first, self.first + len(self.members) * self.length)
-        given = x[own].unflatten(0, (-1, self.length))
+        updates = [one.by_site[site.name] for one in self.members]
+        rows = slice(self.first, self.first + len(self.members) * self.length)
+        given, own = (one[rows].unflatten(0, (-1, self.length)) for one in (x, y))
+        if emulates(y):
+            # One by one: what stands between in float32 stays in the processor's cache.
+            for one, its_x, its_y in zip(updates, given, own, strict=True):
+                its_y.add_(product(product(its_x, one.down), one.up), alpha=one.scale)
+            return y
+        down, up, scale = stacked(updates, y.dtype)
         h = torch.bmm(given, down.transpose(1, 2))
-        y[own].unflatten(0, (-1, self.length)).baddbmm_(h, up.transpose(1, 2), alpha=scale)
+        own.baddbmm_(h, up.transpose(1, 2), alpha=scale)
         return y
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pretune.adapters.method import LowRank
 from pretune.bases.anatomy import Site
+from pretune.bases.processor import multiplied_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +115,13 @@ class StackedRows:
         """The site's output ``y (N, width_out)`` changed in place, by its input ``x``."""
         if site.name not in self.sites:
             return y
-        down, up = self._stack.at(site.name, y.dtype)
-        given = x.index_select(0, self._places).unflatten(0, (-1, self._most))
+        dtype = multiplied_in(y)
+        down, up = self._stack.at(site.name, dtype)
+        given = x.index_select(0, self._places).unflatten(0, (-1, self._most)).to(dtype)
         delta = torch.bmm(torch.bmm(given, down.transpose(1, 2)), up).flatten(0, 1)
         if self._filled is not None:
             delta = delta.index_select(0, self._filled)
-        return y.index_add_(0, self._rows, delta)
+        return y.index_add_(0, self._rows, delta.to(y.dtype))
 
 
 def restacked(stacks: Sequence[Stack], wanted: Mapping[int, Updates]) -> list[Stack]:

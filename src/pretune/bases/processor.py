@@ -27,3 +27,9 @@ def emulates(values: Tensor) -> bool:
     if values.dtype is not torch.bfloat16 or values.device.type != "cpu":
         return False
     return not multiplies_bf16()
+
+
+def multiplied_in(values: Tensor) -> torch.dtype:
+    """The type in which products of ``values`` are taken: their own, or float32 where these would
+    be emulated."""
+    return torch.float32 if emulates(values) else values.dtype

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretune.bases.processor import emulates
+from pretune.bases.processor import emulates, multiplied_in
 
 _USUAL_ROWS = 32
 """Rows for which the layout is chosen; any other number is right as well, and measured as fast."""
@@ -36,7 +36,9 @@ class Packed:
         fewest, most = 1, None
         if weight.dtype is torch.bfloat16:
             fewest, most = (3, None) if emulates(weight) else (1, 64)
-        layout = torch.ops.mkldnn._reorder_linear_weight(weight.to(_kept_in(weight)), _USUAL_ROWS)
+        layout = torch.ops.mkldnn._reorder_linear_weight(
+            weight.to(multiplied_in(weight)), _USUAL_ROWS
+        )
         return cls(layout, fewest, most)
 
     def suits(self, rows: int) -> bool:
@@ -72,11 +74,7 @@ def packable(weight: Tensor) -> bool:
 
 def packed_bytes(weight: Tensor) -> int:
     """What the copy of ``weight`` takes."""
-    return weight.numel() * _kept_in(weight).itemsize
-
-
-def _kept_in(weight: Tensor) -> torch.dtype:
-    return torch.float32 if emulates(weight) else weight.dtype
+    return weight.numel() * multiplied_in(weight).itemsize
 
 
 def _filled(rows: int) -> int:

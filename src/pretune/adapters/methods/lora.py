@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pretune.adapters.method import LowRank, Method, Weights, kaiming
-from pretune.adapters.rows import Rows
+from pretune.adapters.rows import Rows, product
 from pretune.bases.anatomy import Anatomy, Site
 from pretune.spec.methods import LoraConfig
 
@@ -33,7 +33,7 @@ class Lora(Method[LoraConfig]):
         self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows
     ) -> Tensor:
         """Two products; the scale meets the narrow one."""
-        h = rows.take(x) @ weights["A"].to(x.dtype).t() * self.config.scale
+        h = product(rows.take(x), weights["A"].to(x.dtype)) * self.config.scale
         return rows.add_product(y, h, weights["B"].to(y.dtype))
 
     def low_rank(self, weights: Mapping[str, Tensor]) -> LowRank:
