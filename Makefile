@@ -23,7 +23,8 @@ lint: $(READY) ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test ## What CI runs
+check: $(READY) ## What CI runs: types are told while the tests run
+	$(MAKE) --no-print-directory -j2 lint test
 
 cases: $(READY) ## Walk the two cases from goal to promoted version; DATA names the data sets
 	$(BIN)/python cases/run.py --data $(DATA)
