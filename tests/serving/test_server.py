@@ -197,6 +197,13 @@ def test_what_cannot_be_honoured_is_refused_by_name(http, body, status, param, w
     assert words in error["message"]
 
 
+def test_log_probabilities_of_a_label_are_refused_though_none_are_wanted_beside(http):
+    body = {"model": "labels", "prompt": "The card is lost.", "logprobs": 0}
+    response = http.post("/v1/completions", json=body)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "logprobs")
+    assert http.post("/v1/completions", json={**body, "logprobs": None}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [

@@ -52,9 +52,8 @@ class Descent:
         homes = _SOONER.get(split, ())
         made_of = {
             ancestor: f"{home} row {held} was made from it"
-            for home in homes
-            for (place, held), origin in self._origins.items()
-            if place is home
+            for (home, held), origin in self._origins.items()
+            if home in homes
             for ancestor in self._ancestors(origin)
         }
         kept: list[Example] = []

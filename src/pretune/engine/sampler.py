@@ -94,7 +94,7 @@ def _penalised(logits: Tensor, sequence: Sequence, how: Sampling) -> Tensor:
 
 
 def _drawn(logits: Tensor, how: Sampling, draw: float) -> int:
-    """The token at ``draw`` (0 to 1) of what top-k, top-p and min-p leave over.
+    """The token at ``draw`` (from 0, below 1) of what top-k, top-p and min-p leave over.
 
     Inverse transform: one number a token, so that the same seed gives the same answer in whatever
     batch.
@@ -106,8 +106,7 @@ def _drawn(logits: Tensor, how: Sampling, draw: float) -> int:
     if how.top_p < 1.0:
         shares.masked_fill_((shares.cumsum(-1) - shares) * mass >= how.top_p, 0.0)
     sums = shares.cumsum(-1)
-    place = int(torch.searchsorted(sums, sums[-1:] * draw, right=True))
-    place = min(place, len(sums) - 1)
+    place = int(torch.searchsorted(sums, sums[-1:] * draw, right=True))  # draw < 1: there is one
     return place if ids is None else int(ids[place])
 
 
