@@ -101,7 +101,7 @@ def context_of(config: Any) -> int:
     if length is None:
         raise BaseModelError(
             f'a base of type "{config.model_type}" has no positions that say how long a text may '
-            "be; use a Llama, Qwen, Mistral, Gemma, Phi, GPT-2 or GPT-NeoX model"
+            "be; use a Llama, Qwen, Mistral, Gemma, Phi, OLMo 2, SmolLM3, GPT-2 or GPT-NeoX model"
         )
     rotary = getattr(text, "rope_parameters", None) or {}
     if rotary.get("rope_type") == "longrope":
@@ -173,7 +173,7 @@ def _config(name: str, folder: Path) -> Any:
     if not known or not writes or config.is_encoder_decoder:
         raise BaseModelError(
             f'base "{name}" is of type "{config.model_type}", not a decoder-only language model; '
-            "use a Llama, Qwen, Mistral, Gemma, Phi, GPT-2 or GPT-NeoX model"
+            "use a Llama, Qwen, Mistral, Gemma, Phi, OLMo 2, SmolLM3, GPT-2 or GPT-NeoX model"
         )
     return config
 

@@ -16,6 +16,7 @@ from pretune.core.names import near_files
 from pretune.core.scope import Scope
 from pretune.spec.model import Strict
 from pretune.spec.task import load_task
+from pretune.training.history import StopReason
 
 
 class Figure(Strict):
@@ -123,7 +124,7 @@ class Published(Figure):
         return self.claim
 
 
-_UNFINISHED = ("interrupted", "given up")
+_UNFINISHED = (StopReason.INTERRUPTED, StopReason.GIVEN_UP)
 """Why runs ended before they showed what they come to."""
 
 AnyFigure = Annotated[
