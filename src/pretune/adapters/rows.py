@@ -127,11 +127,7 @@ class SlicedRows(Rows):
 
     def add_product(self, y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         """One accumulating product, in place."""
-        own = y[self.start : self.stop]
-        if emulates(y):
-            own += product(h, weight)
-        else:
-            own.addmm_(h, weight.t())
+        accumulate(y[self.start : self.stop], h, weight)
         return y
 
 
@@ -147,6 +143,15 @@ def product(h: Tensor, weight: Tensor) -> Tensor:
     left so."""
     dtype = multiplied_in(weight)
     return h.to(dtype) @ weight.to(dtype).t()
+
+
+def accumulate(y: Tensor, h: Tensor, weight: Tensor, scale: float = 1.0) -> None:
+    """``y (n, d)`` in place plus ``scale`` times :func:`product`, rounded once."""
+    if emulates(y):
+        wide = y.float()
+        y.copy_(wide.addmm_(h.float(), weight.float().t(), alpha=scale))
+    else:
+        y.addmm_(h, weight.t(), alpha=scale)
 
 
 def rows_of(mask: Tensor, virtual: Tensor, device: torch.device) -> Rows:

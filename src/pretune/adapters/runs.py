@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pretune.adapters.rows import product
+from pretune.adapters.rows import accumulate, product
 from pretune.adapters.stacked import Stack, StackedRows, Updates, stacked
 from pretune.bases.anatomy import Site
 from pretune.bases.processor import emulates
@@ -47,7 +47,7 @@ class EqualRuns:
         if emulates(y):
             # One by one: what stands between in float32 stays in the processor's cache.
             for one, its_x, its_y in zip(updates, given, own, strict=True):
-                its_y.add_(product(product(its_x, one.down), one.up), alpha=one.scale)
+                accumulate(its_y, product(its_x, one.down), one.up, one.scale)
             return y
         down, up, scale = stacked(updates, y.dtype)
         h = torch.bmm(given, down.transpose(1, 2))
