@@ -16,7 +16,7 @@ from pretune.adapters.manifest import read_manifest
 from pretune.bases.fakes import tiny_base
 from pretune.core.errors import AdapterError, PretuneError, StorageError
 from pretune.core.scope import Scope
-from pretune.spec.methods import LoraConfig
+from pretune.spec.methods import LoraConfig, PrefixTuningConfig
 
 BASE = tiny_base()
 ADAPTER = make_adapter(BASE, LoraConfig(rank=1, sites=("v",)), Scope.PROMPT)
@@ -209,3 +209,11 @@ def test_full_disk_leaves_nothing(tmp_path, monkeypatch, call):
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     assert load_adapter(save_adapter(ADAPTER, tmp_path)).digest == ADAPTER.digest
+
+
+def test_a_scope_that_the_method_refuses_is_none_of_a_file(tmp_path):
+    path = save_adapter(changed(config=PrefixTuningConfig(), scope=Scope.ALL), tmp_path)
+    with pytest.raises(
+        AdapterError, match='is damaged: method "prefix_tuning" refuses scope "all"'
+    ):
+        load_adapter(path)

@@ -1,6 +1,7 @@
 """Turns to tokens and back, under templates and tokenizers of several kinds."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from pretune.bases.chat import ChatRenderer
 from pretune.bases.fakes import byte_tokenizer
 from pretune.bases.load import load_renderer
 from pretune.core.errors import BaseModelError
-from pretune.core.segments import Role, Turn
+from pretune.core.segments import Role, Segment, Turn
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -376,3 +377,27 @@ def test_digest_covers_template_and_tokenizer():
     assert len({ChatRenderer(tokenizer, 512).digest for tokenizer in tokenizers}) == 4
     same = wrapped(BACKENDS["byte-level"], CHATML)
     assert ChatRenderer(same, 512).digest == ChatRenderer(tokenizers[0], 64).digest
+
+
+def test_what_a_tokenizers_file_says_of_lengths_changes_neither_prompts_nor_the_digest():
+    text = [Segment(Role.USER, "Which account has the invoice?")]
+    plain = ChatRenderer(byte_tokenizer(), 512)
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    tokenizer.backend_tokenizer.enable_padding(length=64)
+    limited = ChatRenderer(tokenizer, 512)
+    assert limited.digest == plain.digest
+    assert limited.encode(text) == plain.encode(text)
+
+
+def test_threads_that_tokenise_at_once_never_read_a_users_text_as_special():
+    tokenizer = byte_tokenizer()
+    renderer = ChatRenderer(tokenizer, 512)
+    end = tokenizer.eos_token_id
+    glue = [Segment(Role.USER, tokenizer.eos_token * 200, glue=True)]
+    text = [Segment(Role.USER, tokenizer.eos_token * 200)]
+    with ThreadPoolExecutor(4) as threads:
+        asked = [glue, text] * 100
+        found = list(threads.map(renderer.encode, asked))
+    for segments, one in zip(asked, found, strict=True):
+        assert (set(flat(one)) == {end}) is segments[0].glue

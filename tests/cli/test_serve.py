@@ -1,10 +1,13 @@
 """``pretune serve``: from a run's folder to answers over HTTP, and to a good end on SIGTERM."""
 
+import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from pretune.api.serve import ServeOptions, Server, build, check_address, find_tasks
-from pretune.core.errors import DataError, MissingExtra, SpecError
+from pretune.core.errors import DataError, MissingExtra, SpecError, StorageError
 from pretune.serving.key_file import new_key, read_keys
 
 
@@ -151,6 +154,28 @@ def test_a_key_is_added_to_a_file_whose_last_line_has_no_end(tmp_path):
     keys = read_keys(path)
     assert keys.holder(f"Bearer {first}")
     assert keys.holder(f"Bearer {second}")
+
+
+def test_of_keys_that_are_made_at_once_none_is_lost(tmp_path):
+    path = tmp_path / "new" / "keys"
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: new_key(path), range(40)))
+    keys = read_keys(path)
+    assert all(keys.holder(f"Bearer {key}") for key in made)
+    if os.name != "nt":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_full_disk_leaves_a_key_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "keys"
+    first = new_key(path)
+    before = path.read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:20]))
+    with pytest.raises(StorageError, match="No space left"):
+        new_key(path)
+    assert path.read_bytes() == before
+    assert read_keys(path).holder(f"Bearer {first}")
 
 
 @pytest.mark.parametrize("content", [b"runs: 3\n", b"\xff\xfe", None])

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from pretune.api import served
 from pretune.api.served import serving
 from pretune.core.errors import PretuneError
 
@@ -27,15 +29,38 @@ def test_a_server_that_does_not_start_says_why(tmp_path):
         pass
 
 
+CHATTY = """
+import http.server, sys
+
+print("word " * 2**18, file=sys.stderr)  # more than any pipe holds
+
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[-1])), Ready).serve_forever()
+"""
+
+
+def test_a_server_with_much_to_say_is_not_stopped_by_it(tmp_path, monkeypatch):
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(served, "tether", SimpleNamespace(__name__="chatty"))
+    monkeypatch.setattr(served, "START_SECONDS", 30)
+    with serving([tmp_path]) as server:
+        assert server.ready()
+
+
 STARTER = """
 import signal, sys
 from pathlib import Path
 from pretune.api import served
 
 wait = served._wait
-def told(server, process):
+def told(server, *rest):
     print(server.pid, flush=True)
-    wait(server, process)
+    wait(server, *rest)
 
 served._wait = told
 try:

@@ -204,3 +204,10 @@ def test_names_that_nobody_serves_leave_no_trace(tmp_path):
         admission = running.service.admission
         assert set(admission._tasks) == {"free"}
         assert set(admission._keys) == {""}
+
+
+def test_of_several_beginnings_of_a_key_the_longest_counts():
+    limits = {"a" * 8: {"per_second": 1}, "a" * 10: {"per_second": 2}, "a" * 9: {"per_second": 3}}
+    spec = LimitsSpec.model_validate({"keys": limits, "each_key": {"per_second": 4}})
+    found = [spec.of_key("a" * length + "b" * 20).per_second for length in (11, 9, 8, 7)]
+    assert found == [2, 3, 1, 4]

@@ -101,7 +101,18 @@ def test_the_first_piece_is_noted_when_it_comes(monkeypatch):
     assert found == (1, 6.0)
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 429 Too Many\r\n\r\nbusy", b""])
+STREAM = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 429 Too Many\r\n\r\nbusy",
+        b"",
+        STREAM + b'data: {"finish_reason": null}\n\ndata: {"error": {}}\n\ndata: [DONE]\n\n',
+        STREAM + b'data: {"finish_reason": null}\n\n',
+    ],
+)
 def test_what_is_refused_or_broken_off_counts_as_long(said):
     async def go():
         async def answer(_body, writer):

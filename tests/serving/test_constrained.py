@@ -21,6 +21,7 @@ from pretune.core.records import Completion, FinishReason
 from pretune.core.sampling import Sampling
 from pretune.core.scope import Scope
 from pretune.engine.engine import Size
+from pretune.serving.aside import MOST_WAITING
 from pretune.serving.bodies import ChatBody, Wanted, read
 from pretune.serving.grammars import Grammars
 from pretune.serving.refusal import Refused
@@ -305,7 +306,7 @@ def test_compiling_keeps_nobody_waiting_and_its_queue_is_bounded(monkeypatch):
     async def use() -> None:
         waiting = [
             asyncio.create_task(one.constraint(schema({"const": i}), ""))
-            for i in range(module._MOST_WAITING)
+            for i in range(MOST_WAITING)
         ]
         await asyncio.sleep(0.01)  # the loop is free
         with pytest.raises(Refused) as caught:

@@ -98,6 +98,17 @@ def test_a_label_task_answers_with_a_label_and_probabilities(http):
     assert found["scores"][found["label"]] == max(found["scores"].values())
 
 
+def test_the_last_event_of_a_stream_names_the_label_as_a_whole_response_does(http):
+    found = chat(http, model="labels").json()["choices"][0]
+    streamed = events(chat(http, model="labels", stream=True).text)[:-1]
+    *pieces, last = (json.loads(one)["choices"][0] for one in streamed)
+    assert pieces
+    assert not any("label" in piece or "scores" in piece for piece in pieces)
+    assert last["finish_reason"] == found["finish_reason"]
+    assert last["label"] == found["label"]
+    assert last["scores"] == pytest.approx(found["scores"])
+
+
 def test_a_stream_is_the_whole_in_pieces(client):
     whole = client.chat.completions.create(model="free", messages=[QUESTION])
     stream = client.chat.completions.create(

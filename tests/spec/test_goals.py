@@ -75,6 +75,13 @@ def test_a_need_is_kept_beside_its_goal():
         (["safety_share > 0.9", "safety_share < 0.8"], 'no value of "safety_share"'),
         (["cost_per_1000 < 2"], '"cost_per_1000" needs "price_per_hour"'),
         ([{"goal": "f1 > 0.5", "price_per_hour": 2}], 'says nothing about "f1"'),
+        (
+            [
+                {"goal": "cost_per_1000 < 2", "price_per_hour": 2},
+                {"goal": "cost_per_1000 < 3", "price_per_hour": 3.5},
+            ],
+            'from "2" an hour and "cost_per_1000 < 3" from "3.5", of one machine',
+        ),
         (["f1 > 0.5 where lang"], "not one column = value"),
         (["f1 > 0.5 where a = 1 and a = 2"], "not one column = value"),
         ([{"goal": "f1 > 0.5", "slice": {"new": True}}], "put it in quotes"),
@@ -106,4 +113,6 @@ def test_goals_that_can_both_hold_are_kept():
 
 def test_percentiles_are_read_from_names():
     assert [percentile_of(n) for n in ("p99_latency_ms", "p99.9_ttft_ms", "f1")] == [99, 99.9, None]
-    assert Goal.model_validate("p100_latency_ms < 5").quantity is None
+    for name in ("p100_latency_ms", "p0_latency_ms", "p00.0_ttft_ms"):
+        assert Goal.model_validate(f"{name} < 5").quantity is None
+    assert percentile_of("p0.5_ttft_ms") == 0.5

@@ -95,6 +95,7 @@ def load_adapter(folder: Path) -> Adapter:
             notes=dict(manifest["notes"]),
             stored=stored,
         )
+        adapter.config.check_scope(adapter.scope)
         whole = adapter.digest == manifest["digest"]
     except AdapterError:
         raise

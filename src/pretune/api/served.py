@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from pretune.core import tether
 from pretune.core.errors import PretuneError
@@ -95,25 +96,26 @@ def serving(runs: Sequence[Path]) -> Iterator[Server]:
     command = [sys.executable, "-m", tether.__name__, *serve]
     with (
         sigterm_unwinds(),
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process,
+        # Not a pipe: nobody reads it, and one that is full would stop the server.
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said) as process,
     ):
         try:
             server = Server(f"http://127.0.0.1:{port}", process.pid)
-            _wait(server, process)
+            _wait(server, process, said)
             yield server
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
 
 
-def _wait(server: Server, process: subprocess.Popen[str]) -> None:
+def _wait(server: Server, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
     end = time.monotonic() + START_SECONDS
     while not server.ready():
         if process.poll() is not None:
-            said = process.stderr.read().strip() if process.stderr else ""
-            raise PretuneError(f"the server did not start: {said}")
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip()
+            raise PretuneError(f"the server did not start: {words}")
         if time.monotonic() > end:
             raise PretuneError(
                 f'the server was not ready after "{START_SECONDS}" seconds; try: pretune serve RUNS'

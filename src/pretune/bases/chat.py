@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
+from tokenizers import Tokenizer
 
 from pretune.bases.pieces import without_added_space
 from pretune.core.digest import of_json
@@ -59,6 +60,9 @@ class ChatRenderer:
         if tokenizer.eos_token is None:
             raise BaseModelError("the tokenizer has no end token; set eos_token in its config")
         self._tokenizer = without_added_space(tokenizer)
+        # Both may stand in a tokenizer's file; how long a text may be is decided elsewhere.
+        self._tokenizer.backend_tokenizer.no_truncation()
+        self._tokenizer.backend_tokenizer.no_padding()
         self._template: str = tokenizer.chat_template or PLAIN_TEMPLATE
         self._context_length = context_length
 
@@ -84,7 +88,8 @@ class ChatRenderer:
     def start_ids(self) -> tuple[int, ...]:
         """Ids that begin a plain text: what the tokenizer itself puts there, or a BOS token that
         the chat template begins with. A base that learned so answers worse without."""
-        plain, whole = (self._tokenizer.encode("x", add_special_tokens=a) for a in (False, True))
+        glue = self._tokenizer.backend_tokenizer
+        plain, whole = (glue.encode("x", add_special_tokens=a).ids for a in (False, True))
         own = tuple(whole[: len(whole) - len(plain)]) if whole[-len(plain) :] == plain else ()
         bos = self._tokenizer.bos_token
         if not own and bos and self._apply([Turn(Role.USER, "x")]).startswith(bos):
@@ -164,21 +169,25 @@ class ChatRenderer:
         return len(self._end) if glue.startswith(self._end) else 0
 
     def encode(self, segments: Sequence[Segment]) -> tuple[TokenSegment, ...]:
-        """Tokenise each segment by itself; special tokens are read in glue only."""
+        """Tokenise each segment by itself; special tokens are read in glue only. Threads may do so
+        at once, and none holds up the others."""
         return tuple(
-            TokenSegment(
-                segment.role,
-                tuple(
-                    self._tokenizer.encode(
-                        segment.text,
-                        add_special_tokens=False,
-                        split_special_tokens=not segment.glue,
-                    )
-                ),
-                segment.glue,
-            )
-            for segment in segments
+            TokenSegment(segment.role, self._ids(segment), segment.glue) for segment in segments
         )
+
+    def _ids(self, segment: Segment) -> tuple[int, ...]:
+        # Not through transformers, which sets up the one tokenizer anew for every text. And as a
+        # batch: encode() keeps Python's lock.
+        tokenizer = self._tokenizer.backend_tokenizer if segment.glue else self._without_specials
+        (found,) = tokenizer.encode_batch_fast([segment.text], add_special_tokens=False)
+        return tuple(found.ids)
+
+    @cached_property
+    def _without_specials(self) -> Tokenizer:
+        """The same tokenizer, to which what is written like a special token is a text."""
+        tokenizer = Tokenizer.from_str(self.tokenizer_json)
+        tokenizer.encode_special_tokens = True
+        return tokenizer
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ``ids`` without special tokens and outer white space."""

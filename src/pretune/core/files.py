@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,25 +29,29 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 def file_atomic(path: Path) -> Iterator[Path]:
     """Yield an empty file beside ``path`` that becomes ``path`` when the block ends well.
 
-    When the block fails, ``path`` is what it was and the draft is removed.
+    When the block fails, ``path`` is what it was and the draft is removed. Who may read it is as
+    before, or as for any new file.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Not mkstemp: its files are the owner's alone, and others could not read what replaces.
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        with contextlib.suppress(FileNotFoundError):
+            draft.chmod(stat.S_IMODE(path.stat().st_mode))
     except OSError as error:
         raise storage_error("write", path, error) from error
-    os.close(handle)
     try:
-        yield Path(name)
-        sync(Path(name))
-        os.replace(name, path)
+        yield draft
+        sync(draft)
+        os.replace(draft, path)
         sync(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            draft.unlink()
         if isinstance(error, OSError):
             raise storage_error("write", path, error) from error
         raise

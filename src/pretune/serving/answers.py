@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -33,28 +33,35 @@ _GREEDY_ONLY = (
 """What makes no sense where one of a task's labels is the answer."""
 
 
+class Labelled(NamedTuple):
+    """The ``label`` of a task that answers with one, and the probabilities of all, by label."""
+
+    label: str
+    scores: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """New text of choice ``index``, the tokens behind it, why it ended, if it did, and with the
-    first one how it came in."""
+    """New text of choice ``index`` and the tokens behind it; with the first one how it came in,
+    with the last one why it ended, and the label that it was."""
 
     index: int
     text: str
     chosen: tuple[Chosen, ...] = ()
     reason: str | None = None
     begun: Begun | None = None
+    labelled: Labelled | None = None
 
 
 @dataclass
 class Answer:
-    """What came of choice ``index``; ``scores`` are probabilities by label."""
+    """What came of choice ``index``."""
 
     index: int
     text: str = ""
     chosen: list[Chosen] = field(default_factory=list)
     reason: str | None = None
-    label: str | None = None
-    scores: dict[str, float] = field(default_factory=dict)
+    labelled: Labelled | None = None
 
 
 Items = AsyncGenerator[Piece | Answer, None]
@@ -189,7 +196,7 @@ class Answerer:
         async with aclosing(self._worker.run(request, asked.options, terms.until)) as outputs:
             async for output in outputs:
                 if output.scores is not None:
-                    _labelled(task, output.scores, answer)
+                    _label(task, output.scores, answer)
                     yield Piece(index, answer.text, begun=output.begun)
                 answer.chosen += output.new
                 piece = text.add([chosen.token for chosen in output.new])
@@ -199,7 +206,7 @@ class Answerer:
                     answer.text = text.text
                 if piece or output.new or (output.begun and output.scores is None):
                     yield Piece(index, piece, output.new, begun=output.begun)
-        yield Piece(index, "", reason=answer.reason)
+        yield Piece(index, "", reason=answer.reason, labelled=answer.labelled)
         yield answer
 
 
@@ -243,13 +250,11 @@ def _reason(done: Completion, body: Body) -> str:
     return _REASONS[done.reason]
 
 
-def _labelled(task: ServedTask, scores: OptionScores, answer: Answer) -> None:
+def _label(task: ServedTask, scores: OptionScores, answer: Answer) -> None:
     labels = list(task.labels)
     top = scores.log_probs[scores.best]
     weights = [math.exp(score - top) for score in scores.log_probs]
-    answer.label = labels[scores.best]
-    answer.text = task.labels[answer.label]
-    answer.scores = {
-        label: weight / sum(weights) for label, weight in zip(labels, weights, strict=True)
-    }
+    by_label = {label: w / sum(weights) for label, w in zip(labels, weights, strict=True)}
+    answer.labelled = Labelled(labels[scores.best], by_label)
+    answer.text = task.labels[answer.labelled.label]
     answer.reason = "stop"

@@ -25,6 +25,7 @@ from pretune.serving.forms import Chat, Form, Text
 from pretune.serving.grammars import Grammars
 from pretune.serving.keys import NO_KEYS, Keys
 from pretune.serving.meter import Meter, Served
+from pretune.serving.reading import Reader
 from pretune.serving.refusal import Refused
 from pretune.serving.shadow import Shadows, request_key
 from pretune.serving.shelf import Shelf, followed
@@ -136,7 +137,8 @@ class _Routes:
         self._answerer = Answerer(
             service.worker, service.renderer, service.grammars, service.longest
         )
-        self.shadows = Shadows(self._answerer, service.meter)
+        self._reader = Reader()
+        self.shadows = Shadows(self._answerer, self._reader, service.meter)
 
     async def models(self) -> dict[str, Any]:
         """Every task, and the base, as models."""
@@ -176,29 +178,19 @@ class _Routes:
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
-        body = read(ChatBody, await read_json(request))
-        task = self._service.catalogue.choose(body.model, partial(request_key, request, body))
-        asked = [self._service.catalogue.chat(task, body)]
-        return await self._respond(request, task, body, asked, Chat)
+        return await self._respond(request, read(ChatBody, await read_json(request)), Chat)
 
     async def completions(self, request: Request) -> Response:
         """Plain completions."""
-        body = read(CompletionBody, await read_json(request))
-        task = self._service.catalogue.choose(body.model, partial(request_key, request, body))
-        asked = self._service.catalogue.completion(task, body)
-        return await self._respond(request, task, body, asked, Text)
+        return await self._respond(request, read(CompletionBody, await read_json(request)), Text)
 
     async def _respond(
-        self,
-        request: Request,
-        task: ServedTask,
-        body: Any,
-        asked: Sequence[Asked],
-        kind: type[Form],
+        self, request: Request, body: ChatBody | CompletionBody, kind: type[Form]
     ) -> Response:
+        task = self._service.catalogue.choose(body.model, partial(request_key, request, body))
         form = kind(self._service.renderer.spell, log_probs=body.alternatives is not None)
-        call = _Call(task, sum(len(s) for one in asked for s in one.segments), self._service.meter)
-        items = self._counted(body, self._admitted(request.state.key, task, body, asked), call)
+        call = _Call(task, self._service.meter)
+        items = self._counted(body, self._admitted(request.state.key, task, body, call), call)
         head = {
             "id": f"{form.prefix}-{uuid4().hex}",
             "created": int(time.time()),
@@ -217,15 +209,18 @@ class _Routes:
         )
 
     async def _admitted(
-        self, key: str, task: ServedTask, body: Any, asked: Sequence[Asked]
+        self, key: str, task: ServedTask, body: ChatBody | CompletionBody, call: "_Call"
     ) -> Items:
         """What is answered, while the limits let it; kept apart in the cache from other keys'."""
-        admission = self._service.admission
+        admission, catalogue = self._service.admission, self._service.catalogue
         until = asyncio.get_running_loop().time() + (body.timeout or DEADLINE)
         terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name), until)
-        answering = self._answerer.stream(task, body, asked, terms)
-        answering = self.shadows.follow(answering, self._service.catalogue, task, body, terms)
-        with admission.admit(key, task.name, len(asked) * body.n):
+        with admission.admit(key, task.name, body.answers):
+            async with asyncio.timeout_at(until):
+                asked = await self._reader.asked(catalogue, task, body)
+            call.read(asked)
+            answering = self._answerer.stream(task, body, asked, terms)
+            answering = self.shadows.follow(answering, catalogue, task, body, terms)
             async with aclosing(answering) as own:
                 async for item in own:
                     yield item
@@ -285,12 +280,16 @@ class _Routes:
 class _Call:
     """One request's time and tokens."""
 
-    def __init__(self, task: ServedTask, prompt_tokens: int, meter: Meter) -> None:
+    def __init__(self, task: ServedTask, meter: Meter) -> None:
         self._task, self._meter = task, meter
-        self._prompt, self._new = prompt_tokens, 0
+        self._prompt, self._new = 0, 0
         self._began = time.monotonic()
         self._first: float | None = None
         self._begun: list[Begun] = []
+
+    def read(self, asked: Sequence[Asked]) -> None:
+        """Its prompts are known."""
+        self._prompt = sum(len(segment) for one in asked for segment in one.segments)
 
     def note(self, item: Piece | Answer) -> None:
         """A piece or an answer came."""

@@ -192,6 +192,16 @@ class ChatBody(Body):
         return self
 
     @property
+    def answers(self) -> int:
+        """Answers asked for."""
+        return self.n
+
+    @property
+    def length(self) -> int:
+        """Characters of what is asked, about."""
+        return _written(self.fields or [message.text for message in self.messages])
+
+    @property
     def most_tokens(self) -> int | None:
         """Most tokens to generate, under either name."""
         return self.max_completion_tokens or self.max_tokens
@@ -209,6 +219,18 @@ class CompletionBody(Body):
     logprobs: int | None = Field(None, ge=0, le=5)
 
     @property
+    def answers(self) -> int:
+        """Answers asked for, to all prompts together."""
+        if isinstance(self.prompt, list) and self.prompt and isinstance(self.prompt[0], str):
+            return self.n * len(self.prompt)
+        return self.n
+
+    @property
+    def length(self) -> int:
+        """As for :class:`ChatBody`."""
+        return _written(self.prompt)
+
+    @property
     def most_tokens(self) -> int | None:
         """Most tokens to generate."""
         return self.max_tokens
@@ -217,6 +239,15 @@ class CompletionBody(Body):
     def alternatives(self) -> int | None:
         """As for :class:`ChatBody`."""
         return self.logprobs
+
+
+def _written(value: Any) -> int:
+    """Characters of the texts in a value of JSON; anything else counts for one."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_written, value.values()))
+    return sum(map(_written, value)) if isinstance(value, list) else 1
 
 
 def read(kind: type[B], value: Any) -> B:

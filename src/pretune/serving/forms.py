@@ -22,23 +22,22 @@ class Form(ABC):
 
     def choice(self, answer: Answer) -> dict[str, Any]:
         """A choice of a whole response; with ``label`` and ``scores`` where labels answer."""
-        choice = {
+        return {
             "index": answer.index,
             **self._said(answer.text),
             "logprobs": self._log_probs(answer.chosen),
             "finish_reason": answer.reason,
+            **_labelled(answer),
         }
-        if answer.label is not None:
-            choice |= {"label": answer.label, "scores": answer.scores}
-        return choice
 
     def piece(self, piece: Piece) -> dict[str, Any]:
-        """A choice of a stream's event."""
+        """A choice of a stream's event; the last one says what the whole response would."""
         return {
             "index": piece.index,
             **self._added(piece),
             "logprobs": self._log_probs(piece.chosen),
             "finish_reason": piece.reason,
+            **_labelled(piece),
         }
 
     def _log_probs(self, chosen: Sequence[Chosen]) -> dict[str, Any] | None:
@@ -107,3 +106,7 @@ class Text(Form):
         for token, log_prob in top:
             found.setdefault(self._spell([token]), log_prob)
         return found
+
+
+def _labelled(said: Answer | Piece) -> dict[str, Any]:
+    return {} if said.labelled is None else said.labelled._asdict()

@@ -4,20 +4,19 @@ llguidance does the work. It compiles in a thread of its own, after a trial in a
 and what was compiled is kept by content.
 """
 
-import asyncio
 import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
 from llguidance import LLMatcher, LLTokenizer
 
 from pretune.core.errors import SpecError
 from pretune.core.sampling import Adherence
+from pretune.serving.aside import Aside
 from pretune.serving.bodies import Wanted
-from pretune.serving.refusal import Refused, overloaded
+from pretune.serving.refusal import Refused
 from pretune.serving.trial import compiled, try_out
 
 _MOST_KEPT = 2**28
@@ -25,9 +24,6 @@ _MOST_KEPT = 2**28
 
 _SMALLEST = 2**18
 """Bytes that one counts for at least."""
-
-_MOST_WAITING = 16
-"""Grammars that may wait to be compiled."""
 
 _QUICK = 0.02
 """Seconds of compiling that a step of the engine has to spare, once an answer at most."""
@@ -44,8 +40,7 @@ class Grammars:
     def __init__(self, tokenizer: str, end_ids: Sequence[int], vocabulary: int) -> None:
         self._described, self._end_ids, self._vocabulary = tokenizer, list(end_ids), vocabulary
         self._known: OrderedDict[tuple[str, Wanted], _Compiled] = OrderedDict()
-        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="pretune-grammars")
-        self._waiting = 0
+        self._compiler = Aside(self._compile, "schemas are being compiled")
 
     async def constraint(self, wanted: Wanted, salt: str) -> "_Compiled":
         """The constraint for ``wanted``; whoever has another ``salt`` cannot learn from the time it
@@ -57,21 +52,11 @@ class Grammars:
         key = (salt, wanted)
         known = self._known.get(key)
         if known is None or known.spent:
-            self._known[key] = await self._compile_apart(wanted, known)
+            self._known[key] = await self._compiler(wanted, known)
             while sum(one.size for one in self._known.values()) > _MOST_KEPT:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
-
-    async def _compile_apart(self, wanted: Wanted, known: "_Compiled | None") -> "_Compiled":
-        if self._waiting >= _MOST_WAITING:
-            raise overloaded(f"{self._waiting} schemas are being compiled; try again in a moment")
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._compiler, self._compile, wanted, known)
-        finally:
-            self._waiting -= 1
 
     def _compile(self, wanted: Wanted, known: "_Compiled | None") -> "_Compiled":
         try:

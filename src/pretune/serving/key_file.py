@@ -1,10 +1,12 @@
 """Files of API keys: a hash a line, and the keys themselves nowhere."""
 
+import errno
+import os
 import secrets
 from pathlib import Path
 
 from pretune.core.errors import SpecError
-from pretune.core.files import write_atomic
+from pretune.core.files import storage_errors
 from pretune.serving.keys import Keys, hashed
 
 
@@ -27,11 +29,29 @@ def new_key(path: Path) -> str:
 
     Raises:
         SpecError: the file is there and holds something else than hashes.
+        StorageError: it cannot be written.
     """
     key = secrets.token_urlsafe(32)
-    before = _hashes(path) if path.exists() else []
-    write_atomic(path, "".join(f"{line}\n" for line in (*before, hashed(key))))
+    line = f"{hashed(key)}\n"
+    if path.exists() and _hashes(path) and not path.read_bytes().endswith(b"\n"):
+        line = f"\n{line}"
+    with storage_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _append(path, line.encode())
     return key
+
+
+def _append(path: Path, data: bytes) -> None:
+    """In one piece, so that of several who do so at once none is lost."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        written = os.write(handle, data)
+        if written < len(data):
+            os.ftruncate(handle, os.fstat(handle).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _hashes(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from pretune.serving.answers import Answer, Answerer, Items, Terms
 from pretune.serving.bodies import ChatBody, CompletionBody
 from pretune.serving.catalogue import Catalogue, ServedTask
 from pretune.serving.meter import Meter
+from pretune.serving.reading import Reader
 from pretune.serving.refusal import Refused
 from pretune.serving.wire import log_fault
 
@@ -33,8 +34,8 @@ class Shadows:
     """Asks shadow versions what current ones were asked, afterwards and in the background, and
     counts where both say the same. As a context, gives up what runs at its end."""
 
-    def __init__(self, answerer: Answerer, meter: Meter) -> None:
-        self._answerer, self._meter = answerer, meter
+    def __init__(self, answerer: Answerer, reader: Reader, meter: Meter) -> None:
+        self._answerer, self._reader, self._meter = answerer, reader, meter
         self._running: set[asyncio.Task[None]] = set()
 
     def follow(
@@ -82,7 +83,7 @@ class Shadows:
     ) -> None:
         try:
             async with asyncio.timeout(SHADOW_SECONDS):
-                asked = catalogue.asked(shadow, body)
+                asked = await self._reader.asked(catalogue, shadow, body)
                 stream = self._answerer.stream(shadow, body, asked, terms._replace(until=None))
                 found = [item async for item in stream if isinstance(item, Answer)]
             result = "agrees" if _said(found) == _said(answers) else "differs"
@@ -105,4 +106,6 @@ class Shadows:
 
 
 def _said(answers: list[Answer]) -> list[tuple[int, str, str | None]]:
-    return sorted((one.index, one.text, one.label) for one in answers)
+    return sorted(
+        (one.index, one.text, one.labelled.label if one.labelled else None) for one in answers
+    )

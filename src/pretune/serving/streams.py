@@ -28,7 +28,7 @@ async def stream(
     """Send ``body`` and read the answer to its end.
 
     Raises:
-        RuntimeError: another status than 200; holds what was said.
+        RuntimeError: another status than 200, or no proper end; holds what was said.
     """
     reader, writer = connection
     data = json.dumps(body).encode()
@@ -36,7 +36,7 @@ async def stream(
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n"
     )
-    pieces, first = 0, 0.0
+    pieces, first, ended = 0, 0.0, False
     with closing(writer):
         writer.write(head.encode() + data)
         await writer.drain()
@@ -44,9 +44,14 @@ async def stream(
         if b" 200 " not in status:
             raise RuntimeError((status + await reader.read()).decode(errors="replace"))
         while line := await reader.readline():
+            ended = ended or line.startswith(b"data: [DONE]")
+            if line.startswith(b'data: {"error"'):
+                raise RuntimeError(line.decode(errors="replace"))
             if line.startswith(b"data: {"):
                 first = first or time.perf_counter()
                 pieces += b'"finish_reason": null' in line
+    if not ended:
+        raise RuntimeError("the stream broke off")
     return Streamed(pieces, first or time.perf_counter())
 
 

@@ -149,6 +149,11 @@ def check_compatible(goals: Sequence[Goal]) -> None:
     """Raise ValueError where two of ``goals`` cannot both be met, naming them."""
     for index, one in enumerate(goals):
         for other in goals[:index]:
+            if one.measure == other.measure and one.price_per_hour != other.price_per_hour:
+                raise ValueError(
+                    f'"{other}" is reckoned from "{other.price_per_hour:g}" an hour and "{one}" '
+                    f'from "{one.price_per_hour:g}", of one machine; give them one price_per_hour'
+                )
             if one.rises == other.rises:
                 continue
             low, high = (one, other) if one.rises else (other, one)

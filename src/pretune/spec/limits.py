@@ -54,9 +54,9 @@ class LimitsSpec(Strict):
     tasks: dict[str, TaskLimit] = Field({}, description="by the task's name")
 
     def of_key(self, key: str) -> Limit:
-        """The limit of the API key with this hash."""
-        own = (limit for start, limit in self.keys.items() if key.startswith(start))
-        return next(own, self.each_key)
+        """The limit of the API key with this hash: that of the longest beginning that is named."""
+        own = max((start for start in self.keys if key.startswith(start)), key=len, default="")
+        return self.keys.get(own, self.each_key)
 
     def of_task(self, name: str) -> TaskLimit:
         """The limit of a task."""

@@ -25,18 +25,20 @@ class Quantity:
     of_answers: bool = False
 
 
+_PERCENTILE = r"p(?P<percentile>(?!0+(?:\.0+)?_)\d{1,2}(?:\.\d+)?)"
+
 QUANTITIES = (
     Quantity(
         "p99_latency_ms",
-        r"p(?P<percentile>\d{1,2}(?:\.\d+)?)_latency_ms",
-        "milliseconds, any percentile below 100",
+        _PERCENTILE + r"_latency_ms",
+        "milliseconds, any percentile above 0 and below 100",
         "the time to a whole answer",
         under_load=True,
     ),
     Quantity(
         "p99_ttft_ms",
-        r"p(?P<percentile>\d{1,2}(?:\.\d+)?)_ttft_ms",
-        "milliseconds, any percentile below 100",
+        _PERCENTILE + r"_ttft_ms",
+        "milliseconds, any percentile above 0 and below 100",
         "the time to the first token",
         under_load=True,
     ),

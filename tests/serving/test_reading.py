@@ -1,0 +1,80 @@
+"""Long prompts are read beside the event loop, and only for those who may ask."""
+
+import asyncio
+import threading
+
+import httpx2 as httpx
+import pytest
+
+from pretune.serving import reading
+from pretune.serving.aside import MOST_WAITING
+from pretune.serving.catalogue import Catalogue
+from serving.conftest import inside_of, service_in_memory, working
+
+LONG = {"model": "base", "prompt": "a" * reading.LONG, "max_tokens": 1}
+SHORT = {"model": "base", "prompt": "a" * (reading.LONG // 8), "max_tokens": 1}
+
+
+def slowed(monkeypatch) -> tuple[threading.Event, list[str]]:
+    """Long prompts take until the event is set; models of all that was read."""
+    go, read = threading.Event(), []
+    as_ever = Catalogue.asked
+
+    def asked(self, task, body):
+        read.append(task.name)
+        if body.length >= reading.LONG:
+            assert go.wait(20), "nobody came while the prompt was read"
+        return as_ever(self, task, body)
+
+    monkeypatch.setattr(Catalogue, "asked", asked)
+    return go, read
+
+
+def test_while_a_long_prompt_is_read_others_are_answered_and_the_line_has_an_end(
+    tmp_path, monkeypatch
+):
+    go, _ = slowed(monkeypatch)
+
+    async def use(app) -> None:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://inside") as client:
+            line = [
+                asyncio.create_task(client.post("/v1/completions", json=LONG))
+                for _ in range(MOST_WAITING)
+            ]
+            answered = await client.post("/v1/completions", json=SHORT)
+            refused = await client.post("/v1/completions", json=LONG)
+            go.set()
+            # They are longer than what this base reads: refused, but by their own length.
+            said = [(await one).json()["error"] for one in line]
+        assert answered.status_code == 200
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert {one["param"] for one in said} == {"max_tokens"}
+
+    with inside_of(tmp_path, most=64) as inside:
+        asyncio.run(use(inside.app))
+
+
+def test_a_prompt_comes_out_alike_beside_the_loop_and_on_it(tmp_path, monkeypatch):
+    service, *_ = service_in_memory(tmp_path, blocks=400)
+    with working(service) as inside:
+        here = inside.post("/v1/completions", json=SHORT).json()
+        monkeypatch.setattr(reading, "LONG", 1)
+        beside = inside.post("/v1/completions", json=SHORT).json()
+    assert here["choices"] == beside["choices"]
+    assert here["usage"] == beside["usage"]
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+def test_what_a_limit_refuses_is_not_read(tmp_path, monkeypatch, path):
+    _, read = slowed(monkeypatch)
+    message = [{"role": "user", "content": "a"}]
+    asked = {"prompt": "a"} if path == "/v1/completions" else {"messages": message}
+    limits = {"each_task": {"per_second": 0.001, "burst": 1}}
+    with inside_of(tmp_path, limits=limits) as inside:
+        first, second = (
+            inside.post(path, json={"model": "base", "max_tokens": 1, **asked}) for _ in range(2)
+        )
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert read == ["base"]
