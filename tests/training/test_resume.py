@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -262,3 +263,30 @@ def test_processes_that_begin_together_may_all_remove_a_draft(tmp_path, monkeypa
     monkeypatch.setattr(Path, "unlink", second)
     assert load_checkpoint(tmp_path) is None
     assert not draft.exists()
+
+
+def test_the_hours_of_a_training_count_its_measurements_of_all_parts(tmp_path, monkeypatch):
+    """By a clock on which every measurement takes an hour and all else next to nothing."""
+    now = 0.0
+
+    def clock():
+        nonlocal now
+        now += 1e-6
+        return now
+
+    def measure():
+        nonlocal now
+        now += 3600
+        return {"minus_loss": 0.0}
+
+    def die():
+        raise Stop
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=clock))
+    validation = Validation(measure, "minus_loss")
+    with pytest.raises(Stop):
+        run(tmp_path, SPEC, sinks=[StopAt("train.step", 9, die)], validation=validation)
+    resumed = run(tmp_path, SPEC, validation=validation, start=Start.RESUME)
+    assert resumed.seconds < 1
+    assert resumed.hours == pytest.approx(len(resumed.measurements))
+    assert len(resumed.measurements) == 4

@@ -224,7 +224,7 @@ def _sizes(folder: Path, adapter: Adapter) -> dict[str, float]:
     if "peak_memory_bytes" in record:
         found["train_memory_gb"] = record["peak_memory_bytes"] / 1e9
     if "seconds" in record:
-        found["train_hours"] = record["seconds"] / 3600
+        found["train_hours"] = (record["seconds"] + record.get("measuring_seconds", 0.0)) / 3600
     return found
 
 

@@ -307,7 +307,7 @@ def _broken(task: TaskSpec, run: TrainedRun) -> list[str]:
     """Goals on size, time and memory that the training itself did not meet."""
     found = {
         "adapter_mb": len(run.adapter.serialized) / 1e6,
-        "train_hours": run.result.seconds / 3600,
+        "train_hours": run.result.hours,
         "train_memory_gb": run.result.peak_memory / 1e9,
     }
     return [

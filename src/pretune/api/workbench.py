@@ -85,6 +85,7 @@ class TrainedRun:
             "best_step": result.best.step if result.best else result.steps,
             "validation": dict(result.best.metrics) if result.best else {},
             "seconds": round(result.seconds, 2),
+            "measuring_seconds": round(result.measuring, 2),
             "tokens_per_second": round(result.tokens_per_second),
             "peak_memory_bytes": result.peak_memory,
             **({"privacy": privacy} if privacy else {}),

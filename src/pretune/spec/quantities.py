@@ -43,7 +43,7 @@ QUANTITIES = (
         under_load=True,
     ),
     Quantity("train_memory_gb", "train_memory_gb", "GB of 10^9 bytes", "the peak of training"),
-    Quantity("train_hours", "train_hours", "hours", "the time of training"),
+    Quantity("train_hours", "train_hours", "hours", "the time of training, measurements included"),
     Quantity("serve_memory_gb", "serve_memory_gb", "GB of 10^9 bytes", "the peak of serving"),
     Quantity("adapter_mb", "adapter_mb", "MB of 10^6 bytes", "the adapter's size"),
     Quantity(

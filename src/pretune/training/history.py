@@ -58,10 +58,12 @@ class Validation:
 @dataclass
 class History:
     """``curve`` is the loss of every step, ``seconds`` and ``tokens`` what all steps took, padding
-    not counted; ``reason`` is set when training ended for good."""
+    not counted, ``measuring`` the seconds of all measurements; ``reason`` is set when training
+    ended for good."""
 
     step: int = 0
     seconds: float = 0.0
+    measuring: float = 0.0
     tokens: int = 0
     curve: list[float] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
@@ -76,6 +78,7 @@ class History:
         return {
             "step": self.step,
             "seconds": self.seconds,
+            "measuring": self.measuring,
             "tokens": self.tokens,
             "curve": self.curve,
             "measurements": [[one.step, dict(one.metrics)] for one in self.measurements],

@@ -246,6 +246,7 @@ class _Training:
             steps=history.step,
             epochs=history.step / self.plan.steps_per_epoch,
             seconds=history.seconds,
+            measuring=history.measuring,
             tokens_per_second=history.tokens / history.seconds if history.seconds else 0.0,
             peak_memory=self._memory.read(),
             curve=tuple(history.curve),
@@ -294,9 +295,10 @@ class _Training:
         history = self.history
         if self.validation is None or not self.plan.measures(history.step) or history.measured():
             return False
-        device = self.tunable.injection.base.device
+        device, began = self.tunable.injection.base.device, time.monotonic()
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             metrics = self._agreed(self.validation.measure())
+        history.measuring += time.monotonic() - began
         if self.validation.watch not in metrics:
             raise unknown("metric", self.validation.watch, metrics)
         history.measurements.append(Measurement(history.step, metrics))
