@@ -5,8 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from laws.cases import CONFIGS, make_adapter
+from pretune.adapters.registry import build_method
 from pretune.adapters.rows import IndexedRows, MaskedRows, SlicedRows, WholeRows, rows_of
+from pretune.bases.fakes import tiny_base
+from pretune.core.scope import Scope
 
 CPU = torch.device("cpu")
 COUNT, WIDTH, RANK = 8, 4, 2
@@ -48,6 +53,40 @@ def test_kinds_agree_in_bf16(monkeypatch, emulated):
         found = rows.add_product(y.bfloat16(), rows.take(x.bfloat16()), weight.bfloat16())
         assert found.dtype is torch.bfloat16
         assert_close(found.float(), exact, rtol=2**-7, atol=2**-7)
+
+
+class Watched(TorchDispatchMode):
+    """Collects the types that matrices are multiplied in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "mm" in func.name() or "linear" in func.name():
+            self.kinds |= {one.dtype for one in args if isinstance(one, torch.Tensor)}
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("name", sorted(CONFIGS.keys() - {"full"}))  # its products are the base's
+def test_no_method_multiplies_in_bf16_where_that_is_emulated(monkeypatch, name, native):
+    monkeypatch.setattr("pretune.bases.processor.multiplies_bf16", lambda: native)
+    base, method = tiny_base(), build_method(CONFIGS[name])
+    known = make_adapter(base, CONFIGS[name], Scope.ALL).by_site(base)
+    sites = {site.name: site for site in method.sites(base.anatomy)}
+    rows = SlicedRows(None, 0, COUNT)
+    for place, parts in method.frozen(base.anatomy, known).items():
+        site = sites.get(place)
+        if site is None or not {"A", "down"} & parts.keys():
+            continue
+        x, y = noise(COUNT, site.width_in).bfloat16(), noise(COUNT, site.width_out, seed=1)
+        exact = method.edit(site, parts, x.float(), y.bfloat16().float(), rows)
+        with Watched() as watched:
+            found = method.edit(site, parts, x, y.bfloat16(), rows)
+        assert found.dtype is torch.bfloat16
+        assert watched.kinds == {torch.bfloat16 if native else torch.float32}
+        assert_close(found.float(), exact, rtol=2**-5, atol=2**-3)
 
 
 @given(masks)

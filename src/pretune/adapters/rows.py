@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pretune.bases.processor import emulates, multiplied_in
@@ -138,11 +139,11 @@ def _with_product(y: Tensor, h: Tensor, weight: Tensor) -> Tensor:
     return torch.addmm(y, h, weight.t())
 
 
-def product(h: Tensor, weight: Tensor) -> Tensor:
-    """``h (n, r) @ weight (d, r).T``, in float32 where the processor would emulate it, and then
-    left so."""
+def product(h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``h (n, r) @ weight (d, r).T`` plus ``bias (d,)``, in float32 where the processor would
+    emulate it, and then left so."""
     dtype = multiplied_in(weight)
-    return h.to(dtype) @ weight.to(dtype).t()
+    return F.linear(h.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
 
 
 def accumulate(y: Tensor, h: Tensor, weight: Tensor, scale: float = 1.0) -> None:

@@ -153,5 +153,8 @@ class Stages:
         self._bar.update(self._task, description=stage, completed=completed)
         if not errors.is_terminal:
             elapsed = time.monotonic() - self._began
-            left = elapsed * (sum(self._seconds.values()) / max(completed, 1e-9) - 1)
-            errors.print(f"{stage} {share:.0%}, {elapsed:.0f} s, about {left:.0f} s left")
+            told = f"{stage} {share:.0%}, {elapsed:.0f} s"
+            if completed:
+                left = elapsed * (sum(self._seconds.values()) / completed - 1)
+                told += f", about {left:.0f} s left"
+            errors.print(told)

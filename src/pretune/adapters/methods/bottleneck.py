@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pretune.adapters.method import Method, Weights, kaiming
-from pretune.adapters.rows import Rows
+from pretune.adapters.rows import Rows, product
 from pretune.bases.anatomy import Anatomy, Site
 from pretune.spec.methods import BottleneckConfig
 
@@ -28,8 +28,8 @@ def bottleneck_start(site: Site, rank: int, generator: torch.Generator) -> Weigh
 def bottleneck(weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows) -> Tensor:
     """Add ``up(relu(down(x)))`` to ``rows`` of ``y``."""
     w = {part: value.to(y.dtype) for part, value in weights.items()}
-    h = torch.addmm(w["down_bias"], rows.take(x), w["down"].t()).relu()
-    return rows.add(y, torch.addmm(w["up_bias"], h, w["up"].t()))
+    h = product(rows.take(x), w["down"], w["down_bias"]).relu()
+    return rows.add(y, product(h, w["up"], w["up_bias"]).to(y.dtype))
 
 
 class Bottleneck(Method[BottleneckConfig]):

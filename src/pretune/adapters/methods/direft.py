@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pretune.adapters.method import Method, Weights, kaiming
-from pretune.adapters.rows import Rows
+from pretune.adapters.rows import Rows, product
 from pretune.bases.anatomy import Anatomy, Site
 from pretune.spec.methods import DireftConfig
 
@@ -36,5 +36,5 @@ class Direft(Method[DireftConfig]):
         self, site: Site, weights: Mapping[str, Tensor], x: Tensor, y: Tensor, rows: Rows
     ) -> Tensor:
         """The edit reads what the block has just written."""
-        h = torch.addmm(weights["bias"].to(y.dtype), rows.take(y), weights["down"].to(y.dtype).t())
+        h = product(rows.take(y), weights["down"].to(y.dtype), weights["bias"].to(y.dtype))
         return rows.add_product(y, h, weights["up"].to(y.dtype))

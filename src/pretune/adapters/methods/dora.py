@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pretune.adapters.matrices import bias_of, matrix_of
 from pretune.adapters.method import BySite, Method, Weights, kaiming
-from pretune.adapters.rows import Rows
+from pretune.adapters.rows import Rows, product
 from pretune.bases.anatomy import Anatomy, Site
 from pretune.spec.methods import DoraConfig
 
@@ -67,11 +67,12 @@ class Dora(Method[DoraConfig]):
         """The base's product is taken from ``y``; only the bias must be set aside."""
         known = weights.get("factor")
         factor = (self._factor(site, weights) if known is None else known).to(y.dtype)
-        product = rows.take(y)
+        base = rows.take(y)
         if (bias := bias_of(site.module)) is not None:
-            product = product - bias
-        h = rows.take(x) @ weights["A"].to(x.dtype).t() * self.config.scale
-        return rows.add(y, (factor - 1) * product + factor * (h @ weights["B"].to(y.dtype).t()))
+            base = base - bias
+        h = product(rows.take(x), weights["A"].to(x.dtype)) * self.config.scale
+        update = product(h, weights["B"].to(y.dtype))
+        return rows.add(y, ((factor - 1) * base + factor * update).to(y.dtype))
 
     def merged(self, site: Site, weights: Mapping[str, Tensor], matrix: Tensor) -> Tensor:
         """The paper's equation 5."""
