@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 
+import httpx2 as httpx
 import pytest
 
 from pretune.engine.engine import Begun
@@ -116,6 +117,27 @@ def test_the_tokens_of_a_refused_prompt_are_not_counted_as_read(tmp_path):
     series = 'pretune_tokens_total{kind="prompt",task="free",version=""}'
     assert f"{series} 0.0" in refused
     assert f"{series} {answered}.0" in text
+
+
+def test_a_prompt_that_the_template_refuses_counts_as_a_refused_request(tmp_path):
+    with inside_of(tmp_path) as inside:
+        refused = inside.post("/v1/chat/completions", json={"model": "free", "fields": {"x": 1}})
+        text = inside.get("/metrics").text
+    assert refused.status_code == 400
+    assert 'pretune_requests_total{outcome="400",task="free",version=""} 1.0' in text
+
+
+def test_what_an_answer_had_when_its_time_was_over_is_counted(endless):
+    body = {"model": "base", "messages": [{"role": "user", "content": "Go on."}]}
+    with httpx.Client(base_url=endless.url, timeout=30) as http:
+        streamed = http.post(
+            "/v1/chat/completions", json={**body, "max_tokens": 700, "stream": True, "timeout": 0.5}
+        )
+        text = http.get("/metrics").text
+    assert "not done after 0.5 seconds" in streamed.text
+    series = 'pretune_tokens_total{kind="new",task="base",version=""} '
+    counted = float(text.partition(series)[2].partition("\n")[0])
+    assert counted >= streamed.text.count('"finish_reason": null') > 0
 
 
 @pytest.mark.parametrize("answers", [1, 4])
