@@ -12,6 +12,8 @@ from pretune.serving import arrivals
 from pretune.serving.arrivals import run
 from pretune.serving.streams import stream
 
+STREAM = b"HTTP/1.1 200 OK\r\n\r\n"
+
 
 @contextlib.asynccontextmanager
 async def answering(answer):
@@ -54,6 +56,19 @@ def test_nobody_waits_for_an_earlier_answer():
 
     told = asyncio.run(go())
     assert (len(told["latency"]), told["failed"]) == (3, 0)
+
+
+def test_the_scores_of_thousands_of_labels_are_one_long_line():
+    async def go():
+        async def answer(_body, writer):
+            scores = b"0" * 2**18
+            writer.write(STREAM + b"data: {" + scores + b"}\n\ndata: [DONE]\n\n")
+            await writer.drain()
+
+        async with answering(answer) as port:
+            return await run(port, asked(1))
+
+    assert asyncio.run(go())["failed"] == 0
 
 
 def test_one_after_another_waits():
@@ -99,9 +114,6 @@ def test_the_first_piece_is_noted_when_it_comes(monkeypatch):
     writer = SimpleNamespace(write=lambda _: None, drain=lambda: asyncio.sleep(0), close=list)
     found = asyncio.run(stream((Scripted(), writer), {}))
     assert found == (1, 6.0)
-
-
-STREAM = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,8 @@ from pretune.core.records import Completion, FinishReason
 from pretune.core.sampling import Sampling
 from pretune.core.scope import Scope
 from pretune.engine.engine import Size
-from pretune.serving.aside import MOST_WAITING
 from pretune.serving.bodies import ChatBody, Wanted, read
-from pretune.serving.grammars import Grammars
+from pretune.serving.grammars import MOST_WAITING, Grammars
 from pretune.serving.refusal import Refused
 from pretune.serving.trial import Tried
 from serving.test_server import QUESTION, chat, events

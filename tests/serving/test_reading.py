@@ -2,16 +2,20 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import httpx2 as httpx
 import pytest
 
 from pretune.serving import reading
-from pretune.serving.aside import MOST_WAITING
-from pretune.serving.catalogue import Catalogue
+from pretune.serving.answers import Answer, Terms
+from pretune.serving.bodies import CompletionBody, read
+from pretune.serving.catalogue import Catalogue, ServedTask
+from pretune.serving.shadow import Shadows
 from serving.conftest import inside_of, service_in_memory, working
 
 LONG = {"model": "base", "prompt": "a" * reading.LONG, "max_tokens": 1}
+NESTED = {"model": "free", "fields": {"text": {"a" * reading.LONG: []}}, "max_tokens": 1}
 SHORT = {"model": "base", "prompt": "a" * (reading.LONG // 8), "max_tokens": 1}
 
 
@@ -22,7 +26,7 @@ def slowed(monkeypatch) -> tuple[threading.Event, list[str]]:
 
     def asked(self, task, body):
         read.append(task.name)
-        if body.length >= reading.LONG:
+        if body.size >= reading.LONG:
             assert go.wait(20), "nobody came while the prompt was read"
         return as_ever(self, task, body)
 
@@ -39,8 +43,7 @@ def test_while_a_long_prompt_is_read_others_are_answered_and_the_line_has_an_end
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://inside") as client:
             line = [
-                asyncio.create_task(client.post("/v1/completions", json=LONG))
-                for _ in range(MOST_WAITING)
+                asyncio.create_task(client.post("/v1/completions", json=LONG)) for _ in range(4)
             ]
             answered = await client.post("/v1/completions", json=SHORT)
             refused = await client.post("/v1/completions", json=LONG)
@@ -52,8 +55,32 @@ def test_while_a_long_prompt_is_read_others_are_answered_and_the_line_has_an_end
         assert refused.headers["retry-after"] == "1"
         assert {one["param"] for one in said} == {"max_tokens"}
 
-    with inside_of(tmp_path, most=64) as inside:
+    with inside_of(tmp_path, most=4) as inside:
         asyncio.run(use(inside.app))
+
+
+def test_nothing_in_a_body_hides_how_long_it_is(tmp_path, monkeypatch):
+    threads = []
+    as_ever = Catalogue.asked
+
+    def asked(self, task, body):
+        threads.append(threading.current_thread().name)
+        return as_ever(self, task, body)
+
+    monkeypatch.setattr(Catalogue, "asked", asked)
+    with inside_of(tmp_path) as inside:
+        inside.post("/v1/chat/completions", json=NESTED)
+        inside.post("/v1/completions", json=LONG)
+        inside.post("/v1/completions", json=SHORT)
+    assert [name.startswith("pretune-aside") for name in threads] == [True, True, False]
+
+
+def test_a_server_that_ends_reads_no_prompt(tmp_path, monkeypatch):
+    _, read = slowed(monkeypatch)
+    with inside_of(tmp_path) as inside:
+        inside.service.worker.drain()
+        assert inside.post("/v1/completions", json=LONG).status_code == 503
+    assert read == []
 
 
 def test_a_prompt_comes_out_alike_beside_the_loop_and_on_it(tmp_path, monkeypatch):
@@ -78,3 +105,22 @@ def test_what_a_limit_refuses_is_not_read(tmp_path, monkeypatch, path):
         )
     assert (first.status_code, second.status_code) == (200, 429)
     assert read == ["base"]
+
+
+def test_no_shadow_stands_in_line_before_a_client():
+    told = []
+    meter = SimpleNamespace(shadowed=lambda *what: told.append(what))
+    shadow = ServedTask("free", version="a" * 64)
+    catalogue = SimpleNamespace(shadow_of=lambda _task: shadow)
+    shadows = Shadows(None, SimpleNamespace(busy=True), meter)
+
+    async def items():
+        yield Answer(0)
+
+    async def use():
+        body = read(CompletionBody, {"model": "free", "prompt": "a"})
+        own = shadows.follow(items(), catalogue, ServedTask("free"), body, Terms("", 1.0))
+        return [item async for item in own]
+
+    assert len(asyncio.run(use())) == 1
+    assert told == [("free", shadow.short, "skipped")]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -19,8 +20,8 @@ from pretune.data.softlabels import SoftLabels
 from pretune.spec.methods import LoraConfig
 from pretune.spec.training import TrainSpec
 from pretune.training import loop
-from pretune.training.checkpoint import FILE_NAME, load_checkpoint
-from pretune.training.history import StopReason, Validation
+from pretune.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from pretune.training.history import History, StopReason, Validation
 from pretune.training.loop import Start
 from pretune.training.objectives.distil import Softening, distil_labels, distil_tokens
 from pretune.training.sinks.jsonl import JsonLines
@@ -290,3 +291,9 @@ def test_the_hours_of_a_training_count_its_measurements_of_all_parts(tmp_path, m
     assert resumed.seconds < 1
     assert resumed.hours == pytest.approx(len(resumed.measurements))
     assert len(resumed.measurements) == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_a_checkpoint_is_its_owners_alone_as_it_holds_the_noise_of_a_private_training(tmp_path):
+    Checkpoint({}, History(), {}).save(tmp_path)
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600

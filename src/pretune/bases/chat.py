@@ -7,6 +7,7 @@ from the user's, and no text of a user can become a special token.
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,11 @@ def _sentinel(index: int) -> str:
 
 def _messages(turns: Sequence[Turn], roles: dict[Role, str]) -> list[dict[str, str]]:
     """Chat messages of sentinels; neighbouring turns with one chat role share a message."""
-    messages: list[dict[str, str]] = []
-    for index, turn in enumerate(turns):
-        if messages and messages[-1]["role"] == roles[turn.role]:
-            messages[-1]["content"] += _SEPARATOR + _sentinel(index)
-        else:
-            messages.append({"role": roles[turn.role], "content": _sentinel(index)})
-    return messages
+    shared = groupby(enumerate(turns), key=lambda numbered: roles[numbered[1].role])
+    return [
+        {"role": role, "content": _SEPARATOR.join(_sentinel(index) for index, _ in own)}
+        for role, own in shared
+    ]
 
 
 class ChatRenderer:
@@ -128,23 +127,26 @@ class ChatRenderer:
             return tuple(segment for segment in opened if segment.role is not Role.TARGET)
         segments: list[Segment] = []
         before: Role | None = None
-        text = self._apply(turns)
+        text, place = self._apply(turns), 0
         for index, turn in enumerate(turns):
-            glue, found, text = text.partition(_sentinel(index))
-            if not found:
+            sentinel = _sentinel(index)
+            end = text.find(sentinel, place)
+            if end < 0:
                 raise BaseModelError(
                     f'the chat template drops or moves the "{turn.role}" turn; give the base '
                     "another template"
                 )
+            glue, place = text[place:end], end + len(sentinel)
             if before is not None and before.written_by_model:
-                end = self._end_length(glue)
-                segments.append(Segment(before, glue[:end], glue=True))
-                glue, before = glue[end:], Role.USER
+                own = self._end_length(glue)
+                segments.append(Segment(before, glue[:own], glue=True))
+                glue, before = glue[own:], Role.USER
             opens = turn.role.written_by_model
             segments.append(Segment((before or Role.SYSTEM) if opens else turn.role, glue, True))
             segments.append(Segment(turn.role, turn.text))
             before = turn.role
-        segments.append(Segment(turns[-1].role, text[: self._end_length(text)], glue=True))
+        rest = text[place:]
+        segments.append(Segment(turns[-1].role, rest[: self._end_length(rest)], glue=True))
         return tuple(segment for segment in segments if segment.text)
 
     def _apply(self, turns: Sequence[Turn]) -> str:

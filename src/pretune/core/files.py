@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -13,6 +12,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pretune.core.errors import BusyError, PretuneError, StorageError
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+"""What this process leaves out of the mode of a new file; asked once, as asking changes it."""
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -26,27 +29,28 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def file_atomic(path: Path) -> Iterator[Path]:
+def file_atomic(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield an empty file beside ``path`` that becomes ``path`` when the block ends well.
 
-    When the block fails, ``path`` is what it was and the draft is removed. Who may read it is as
-    before, or as for any new file.
+    When the block fails, ``path`` is what it was and the draft is removed. Its mode is as before,
+    or that of any new file; what is ``private`` is its owner's alone.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not mkstemp: its files are the owner's alone, and others could not read what replaces.
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        with contextlib.suppress(FileNotFoundError):
-            draft.chmod(stat.S_IMODE(path.stat().st_mode))
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise storage_error("write", path, error) from error
+    os.close(handle)
+    draft = Path(name)
     try:
         yield draft
         sync(draft)
+        if not private:
+            with contextlib.suppress(OSError):  # some disks know no modes
+                draft.chmod(_mode(path))
         os.replace(draft, path)
         sync(path.parent)
     except BaseException as error:
@@ -55,6 +59,14 @@ def file_atomic(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise storage_error("write", path, error) from error
         raise
+
+
+def _mode(path: Path) -> int:
+    """That of ``path``, or of a new file in its place."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return 0o666 & ~_UMASK
 
 
 @contextlib.contextmanager

@@ -120,7 +120,7 @@ class _Routes:
 
     async def load(self, request: Request) -> dict[str, Any]:
         """Serve a task of the registry."""
-        body = read(LoadBody, await read_json(request))
+        body = read(LoadBody, *await read_json(request))
         shelf = self._shelf
 
         def change() -> None:
@@ -139,7 +139,7 @@ class _Routes:
 
     async def promote(self, name: str, request: Request) -> dict[str, Any]:
         """Let a version answer."""
-        body = read(PromoteBody, await read_json(request))
+        body = read(PromoteBody, *await read_json(request))
         author = _author(request, body.why)
         return await self._changed(
             name,
@@ -150,13 +150,13 @@ class _Routes:
 
     async def roll_back(self, name: str, request: Request) -> dict[str, Any]:
         """Return to the version before."""
-        body = read(RollBackBody, await read_json(request))
+        body = read(RollBackBody, *await read_json(request))
         author = _author(request, body.why)
         return await self._changed(name, lambda: self._shelf.registry.roll_back(name, author))
 
     async def canary(self, name: str, request: Request) -> dict[str, Any]:
         """Let a version answer a share of the requests."""
-        body = read(CanaryBody, await read_json(request))
+        body = read(CanaryBody, *await read_json(request))
         author = _author(request, body.why)
         return await self._changed(
             name, lambda: self._shelf.registry.canary(name, body.version, body.share, author)
@@ -164,7 +164,7 @@ class _Routes:
 
     async def shadow(self, name: str, request: Request) -> dict[str, Any]:
         """Ask a version whatever is asked."""
-        body = read(ShadowBody, await read_json(request))
+        body = read(ShadowBody, *await read_json(request))
         author = _author(request, body.why)
         return await self._changed(
             name, lambda: self._shelf.registry.shadow(name, body.version, author)

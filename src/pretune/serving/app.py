@@ -137,7 +137,7 @@ class _Routes:
         self._answerer = Answerer(
             service.worker, service.renderer, service.grammars, service.longest
         )
-        self._reader = Reader()
+        self._reader = Reader(service.worker.most)
         self.shadows = Shadows(self._answerer, self._reader, service.meter)
 
     async def models(self) -> dict[str, Any]:
@@ -178,11 +178,11 @@ class _Routes:
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
-        return await self._respond(request, read(ChatBody, await read_json(request)), Chat)
+        return await self._respond(request, read(ChatBody, *await read_json(request)), Chat)
 
     async def completions(self, request: Request) -> Response:
         """Plain completions."""
-        return await self._respond(request, read(CompletionBody, await read_json(request)), Text)
+        return await self._respond(request, read(CompletionBody, *await read_json(request)), Text)
 
     async def _respond(
         self, request: Request, body: ChatBody | CompletionBody, kind: type[Form]
@@ -216,8 +216,10 @@ class _Routes:
         until = asyncio.get_running_loop().time() + (body.timeout or DEADLINE)
         terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name), until)
         with admission.admit(key, task.name, body.answers):
+            self._service.worker.check()
             async with asyncio.timeout_at(until):
-                asked = await self._reader.asked(catalogue, task, body)
+                line = f"{key} {task.name}"
+                asked = await self._reader.asked(catalogue, task, body, line)
             call.read(asked)
             answering = self._answerer.stream(task, body, asked, terms)
             answering = self.shadows.follow(answering, catalogue, task, body, terms)

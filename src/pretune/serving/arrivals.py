@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from pretune.serving.streams import stream
+from pretune.serving.streams import connected, stream
 
 PATH = "/v1/chat/completions"
 
@@ -36,7 +36,7 @@ class Arrivals:
         """Ask, and note the times since ``due``."""
         try:
             async with asyncio.timeout(FAILED):
-                connection = await asyncio.open_connection("127.0.0.1", self._port)
+                connection = await connected(self._port)
                 streamed = await stream(connection, body | {"stream": True}, PATH)
         except (RuntimeError, OSError, TimeoutError):
             self.failed += 1

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from pretune.core.names import unknown
 from pretune.core.sampling import MOST_LOGPROBS
@@ -54,6 +54,12 @@ class Body(BaseModel):
     response_format: "ResponseFormat | None" = None
     structured_outputs: "StructuredOutputs | None" = None
     cache_salt: str | None = Field(None, min_length=1, max_length=256)
+    _size: int = PrivateAttr(0)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it came in."""
+        return self._size
 
     @property
     def wanted(self) -> "Wanted | None":
@@ -197,11 +203,6 @@ class ChatBody(Body):
         return self.n
 
     @property
-    def length(self) -> int:
-        """Characters of what is asked, about."""
-        return _written(self.fields or [message.text for message in self.messages])
-
-    @property
     def most_tokens(self) -> int | None:
         """Most tokens to generate, under either name."""
         return self.max_completion_tokens or self.max_tokens
@@ -226,11 +227,6 @@ class CompletionBody(Body):
         return self.n
 
     @property
-    def length(self) -> int:
-        """As for :class:`ChatBody`."""
-        return _written(self.prompt)
-
-    @property
     def most_tokens(self) -> int | None:
         """Most tokens to generate."""
         return self.max_tokens
@@ -241,17 +237,8 @@ class CompletionBody(Body):
         return self.logprobs
 
 
-def _written(value: Any) -> int:
-    """Characters of the texts in a value of JSON; anything else counts for one."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(map(_written, value.values()))
-    return sum(map(_written, value)) if isinstance(value, list) else 1
-
-
-def read(kind: type[B], value: Any) -> B:
-    """``value`` as a body.
+def read(kind: type[B], value: Any, size: int = 0) -> B:
+    """``value``, which came in ``size`` bytes, as a body.
 
     Raises:
         Refused: names the field, and the nearest known one where it is unknown.
@@ -262,9 +249,12 @@ def read(kind: type[B], value: Any) -> B:
         if name not in kind.model_fields:
             raise Refused(str(unknown("field", str(name)[:64], kind.model_fields)), param=str(name))
     try:
-        return kind.model_validate(value)
+        body = kind.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise Refused(f"{place}: {message}" if place else message, param=place or None) from None
+    if isinstance(body, Body):
+        body._size = size
+    return body

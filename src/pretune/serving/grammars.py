@@ -25,6 +25,9 @@ _MOST_KEPT = 2**28
 _SMALLEST = 2**18
 """Bytes that one counts for at least."""
 
+MOST_WAITING = 16
+"""Grammars that may be compiled or wait for it."""
+
 _QUICK = 0.02
 """Seconds of compiling that a step of the engine has to spare, once an answer at most."""
 
@@ -40,7 +43,7 @@ class Grammars:
     def __init__(self, tokenizer: str, end_ids: Sequence[int], vocabulary: int) -> None:
         self._described, self._end_ids, self._vocabulary = tokenizer, list(end_ids), vocabulary
         self._known: OrderedDict[tuple[str, Wanted], _Compiled] = OrderedDict()
-        self._compiler = Aside(self._compile, "schemas are being compiled")
+        self._compiler = Aside(self._compile, "schemas are being compiled", MOST_WAITING)
 
     async def constraint(self, wanted: Wanted, salt: str) -> "_Compiled":
         """The constraint for ``wanted``; whoever has another ``salt`` cannot learn from the time it
@@ -52,7 +55,7 @@ class Grammars:
         key = (salt, wanted)
         known = self._known.get(key)
         if known is None or known.spent:
-            self._known[key] = await self._compiler(wanted, known)
+            self._known[key] = await self._compiler(salt, wanted, known)
             while sum(one.size for one in self._known.values()) > _MOST_KEPT:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)

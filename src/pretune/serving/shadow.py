@@ -66,7 +66,7 @@ class Shadows:
                     answers.append(item)
                 yield item
         chance = body.temperature > 0 and body.seed is None
-        if chance or len(self._running) >= MOST_SHADOWS:
+        if chance or len(self._running) >= MOST_SHADOWS or self._reader.busy:
             self._meter.shadowed(shadow.name, shadow.short, "skipped")
             return
         asking = asyncio.create_task(self._ask(catalogue, shadow, body, terms, answers))
@@ -83,7 +83,7 @@ class Shadows:
     ) -> None:
         try:
             async with asyncio.timeout(SHADOW_SECONDS):
-                asked = await self._reader.asked(catalogue, shadow, body)
+                asked = await self._reader.asked(catalogue, shadow, body, line="")
                 stream = self._answerer.stream(shadow, body, asked, terms._replace(until=None))
                 found = [item async for item in stream if isinstance(item, Answer)]
             result = "agrees" if _said(found) == _said(answers) else "differs"

@@ -22,6 +22,15 @@ class Streamed(NamedTuple):
     first: float
 
 
+_LINE = 2**22
+"""Bytes of an event: the last one of a task with thousands of labels has the scores of all."""
+
+
+async def connected(port: int) -> Connection:
+    """A connection to the server on ``port`` of this machine."""
+    return await asyncio.open_connection("127.0.0.1", port, limit=_LINE)
+
+
 async def stream(
     connection: Connection, body: dict[str, Any], path: str = "/v1/completions"
 ) -> Streamed:
@@ -57,7 +66,7 @@ async def stream(
 
 async def run(port: int, bodies: list[dict[str, Any]]) -> dict[str, float]:
     """All ``bodies`` at once."""
-    connections = [await asyncio.open_connection("127.0.0.1", port) for _ in bodies]
+    connections = [await connected(port) for _ in bodies]
     began = time.perf_counter()
     streamed = await asyncio.gather(*map(stream, connections, bodies))
     pieces = sum(one.pieces for one in streamed)

@@ -34,8 +34,8 @@ _PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 """Escapes of characters in two halves; one half alone can be no part of a prompt or an answer."""
 
 
-async def read_json(request: Request) -> Any:
-    """The body as JSON, read no further and no longer than it may take."""
+async def read_json(request: Request) -> tuple[Any, int]:
+    """The body as JSON, read no further and no longer than it may take, and its bytes."""
     read_ = bytearray()
     try:
         async with asyncio.timeout(PATIENCE):
@@ -56,7 +56,7 @@ async def read_json(request: Request) -> Any:
         raise Refused("the body is no JSON in UTF-8, or holds half a surrogate pair") from None
     if text.count("[") + text.count("{") > MOST_LEVELS and _is_deep(value):
         raise Refused(f"the JSON is nested deeper than {MOST_LEVELS} levels")
-    return value
+    return value, len(read_)
 
 
 def _is_deep(value: Any) -> bool:

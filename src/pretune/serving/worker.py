@@ -64,6 +64,25 @@ class Worker:
         """Requests under way."""
         return len(self._listeners)
 
+    @property
+    def most(self) -> int:
+        """Requests that may be."""
+        return self._most
+
+    def check(self) -> None:
+        """Refuse who could not be answered.
+
+        Raises:
+            Refused: 429 when too many requests are under way, 503 when the server is stopping.
+        """
+        if not self.ready:
+            raise overloaded("the server is stopping; ask another one", 503)
+        if self.load >= self._most:
+            raise overloaded(
+                f"{self.load} requests are under way, which is as many as this server takes; "
+                "try again in a moment"
+            )
+
     def stats(self) -> Stats:
         """The engine's counts; read without a lock, so of about this moment."""
         return self._engine.stats()
@@ -87,16 +106,10 @@ class Worker:
         """The outputs of ``request`` as they come. Leaving early cancels it.
 
         Raises:
-            Refused: 429 when too many requests are under way, 503 when the server is stopping.
+            Refused: as :meth:`check`.
             TimeoutError: it was not done ``until`` then, by the event loop's clock.
         """
-        if not self.ready:
-            raise overloaded("the server is stopping; ask another one", 503)
-        if self.load >= self._most:
-            raise overloaded(
-                f"{self.load} requests are under way, which is as many as this server takes; "
-                "try again in a moment"
-            )
+        self.check()
         listener = _Listener(asyncio.get_running_loop(), asyncio.Queue())
         self._listeners[request.id] = listener
         if request.adapter is not None:

@@ -46,7 +46,8 @@ class Checkpoint:
             for name, value in values.items()
         }
         state = {"identity": self.identity, "history": self.history.to_json()}
-        with file_atomic(folder / FILE_NAME) as draft:
+        # A private training's noise is a secret for as long as there is an adapter.
+        with file_atomic(folder / FILE_NAME, private=True) as draft:
             try:
                 # From where the tensors lie: a copy in memory would be a second model.
                 save_file(flat, draft, metadata={_STATE: json.dumps(state)})
