@@ -1,6 +1,9 @@
 """One value, one pseudonym; spans and answers move along; what was masked comes back."""
 
 import json
+import math
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +14,7 @@ from pretune.data.privacy.found import PrivateType
 from pretune.data.privacy.keyfile import Key
 from pretune.data.privacy.masker import Unmasker, VaultMasker
 from pretune.data.privacy.pseudonyms import PSEUDONYM, pseudonym
-from pretune.data.privacy.rows import SpansLost
+from pretune.data.privacy.rows import NotText, SpansLost
 from pretune.data.privacy.vault import Vault
 
 KEY = Key(bytes(range(32)))
@@ -88,6 +91,29 @@ def test_numbers_that_are_private_become_texts(masker):
     masked = masker.mask_fields({"phone": 13800138000, "amount": 1500000, "n": 7, "ok": True})
     assert names(masked["phone"])
     assert (masked["amount"], masked["n"], masked["ok"]) == (1500000, 7, True)
+
+
+@pytest.mark.parametrize("value", [13800138000.0, Decimal("13800138000.00"), b"13800138000"])
+def test_a_number_is_found_in_whatever_type_a_table_gives_it(masker, value):
+    row = {"phone": value, "deep": [{"inner": ("see", value)}]}
+    masked = masker.mask_fields(row)
+    once = masker.mask("13800138000")
+    assert masked == {"phone": once, "deep": [{"inner": ["see", once]}]}
+    assert names(once)
+
+
+def test_bytes_are_read_as_text_and_refused_where_they_are_none(masker):
+    masked = masker.mask_fields({"note": b"call John Smith", "name": "John Smith"})
+    assert masked["note"] == f"call {masked['name']}"
+    with pytest.raises(NotText, match='"scan" are no UTF-8 text'):
+        masker.mask_fields({"name": "John Smith", "scan": [b"\xff\xd8John Smith"]})
+    assert masker.counts == {PrivateType.PERSON: 2}
+
+
+def test_what_cannot_be_private_keeps_its_type(masker):
+    row = {"mail": "a@b.com", "phone": 0.5, "account": math.inf, "login": date(2024, 3, 14)}
+    masked = masker.mask_fields({**row, "price": Decimal("138001.5"), "ok": None})
+    assert masked == {**row, "mail": masked["mail"], "price": Decimal("138001.5"), "ok": None}
 
 
 SPANS = [{"type": "x", "start": 0, "end": 3}]

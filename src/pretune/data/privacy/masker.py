@@ -69,6 +69,7 @@ class VaultMasker:
 
         Raises:
             SpansLost: see :func:`pretune.data.privacy.rows.edited`; nothing was counted.
+            NotText: see :func:`pretune.data.privacy.rows.places_of`; nothing was counted.
         """
         places = places_of(fields)
         found = _found_in(places, self._detector)
@@ -129,6 +130,7 @@ class Unmasker:
 
         Raises:
             SpansLost: see :func:`pretune.data.privacy.rows.edited`.
+            NotText: see :func:`pretune.data.privacy.rows.places_of`.
         """
         edits = [list(self._edits(place.text)) for place in places_of(fields)]
         return edited(fields, edits, self._homes)
