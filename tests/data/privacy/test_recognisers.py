@@ -15,7 +15,8 @@ from pretune.data.privacy.recognisers.presidio import Presidio, load_presidio
 DETECTOR = Detector()
 
 # Checksums worked out by hand or taken from the standards' own examples: 4111... is Visa's test
-# number, 11010519491231002X the example of GB 11643-1999, GB82 WEST ... that of ISO 13616.
+# number, 11010519491231002X the example of GB 11643-1999, GB82 WEST ... and DE89 ... those of
+# ISO 13616.
 FOUND = [
     ("EMAIL", "write to <jo.b+x@mail.example.co.uk>, please", "jo.b+x@mail.example.co.uk"),
     ("EMAIL", "请发到zhang_wei@example.com谢谢", "zhang_wei@example.com"),
@@ -43,6 +44,11 @@ FOUND = [
     ("PLATE", "license plate 7ABC123", "7ABC123"),
     ("PLATE", "AB12 CDE", "AB12 CDE"),
     ("ACCOUNT", "GB82 WEST 1234 5698 7654 32", "GB82 WEST 1234 5698 7654 32"),
+    ("ACCOUNT", "GB82 WEST 1234 5698 7654 32 GBP", "GB82 WEST 1234 5698 7654 32"),
+    ("ACCOUNT", "DE89370400440532013000 BIC COBADEFFXXX", "DE89370400440532013000"),
+    ("ACCOUNT", "DE89 3704 0044 0532 0130 00 EUR 100", "DE89 3704 0044 0532 0130 00"),
+    ("ACCOUNT", "AT61 DE89 3704 0044 0532 0130 00", "DE89 3704 0044 0532 0130 00"),
+    ("ACCOUNT", "to de89-3704-0044-0532-0130-00 today", "de89-3704-0044-0532-0130-00"),
     ("ACCOUNT", '"account_number": "0012345678"', "0012345678"),
     ("ACCOUNT", "routing number 021000021", "021000021"),
     ("ACCOUNT", "我的微信号是wei_zhang88", "wei_zhang88"),
@@ -83,6 +89,7 @@ NOTHING = [
     "Order 20250314 of 2025-03-14 10:30 costs 1,234,567.00 dollars.",
     "4111 1111 1111 1112 fails the checksum",
     "11010519491231002Y",
+    "GB82 WEST 1234 5698 7654 33 GBP",
     "110105194913310021",  # a thirteenth month
     "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "May I open a Premier Account on Monday?",
@@ -161,6 +168,7 @@ HOSTILE = [
         "-----BEGIN PRIVATE KEY-----",
         "eyJaaaaaaaa.",
         "[PERSON_",
+        "DE89 ",
         "\u200b",
         "账号是是是是是是",
         "(",
