@@ -4,6 +4,8 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pretune.core.errors import MissingExtra
 from pretune.data.privacy.detector import Detector
@@ -142,6 +144,18 @@ def test_a_columns_name_is_a_cue(column, text, kind):
     assert DETECTOR.find(text) == []
     (found,) = DETECTOR.find(text, column)
     assert (found.type, found.start, found.end) == (kind, 0, len(text))
+
+
+@given(
+    parts=st.lists(st.sampled_from(["\u200b", "\u00ad", "\ufeff", "_", "联"]), max_size=6),
+    text=st.sampled_from(["13812345678", "\u200b138\u200b12345678", "Jo: a@b.com, 13812345678"]),
+)
+def test_no_character_of_a_columns_name_moves_what_is_found(parts, text):
+    column = "phone" + "".join(parts)
+    seen = re.sub("[\u200b\u00ad\ufeff]", "", column)
+    found = DETECTOR.find(text, column)
+    assert found == DETECTOR.find(text, seen)
+    assert text[found[-1].start : found[-1].end].replace("\u200b", "") == "13812345678"
 
 
 def test_types_that_are_not_asked_for_stay():
