@@ -135,6 +135,8 @@ def test_long_cells_and_quotes_in_tsv_are_plain(tmp_path):
     [
         ("a.json", '[{"t": 1}, {"t": }]', r'a\.json", line 1: Expecting value at character 18'),
         ("a.json", '[{"t": 1} {"t": 2}]', "Expecting ',' or '\\]'"),
+        ("a.json", '[{"t": 1}]\n[{"t": 2}]', "line 2: Extra data after the array at character 1"),
+        ("a.json", '[{"t": 1}]]', "line 1: Extra data after the array at character 11"),
         ("a.json", "3", "holds no array"),
         ("a.json", "", "holds no array"),
         ("a.csv", "t,t\n1,2\n", 'has two columns "t"'),
@@ -146,6 +148,16 @@ def test_file_that_is_broken_as_a_whole_is_named(tmp_path, name, content, words)
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
         read(tmp_path / name)
+
+
+def test_two_columns_of_one_name_are_no_table(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = [pyarrow.array(["1"]), pyarrow.array(["2"])]
+    parquet.write_table(pyarrow.table(columns, names=["t", "t"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match='a.parquet" has two columns "t"; rename one'):
+        read(tmp_path / "a.parquet")
 
 
 def test_missing_file_names_the_near_one(tmp_path):
