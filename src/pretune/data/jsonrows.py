@@ -81,6 +81,11 @@ def read_json(path: Path, encoding: str) -> Iterator[Row | Rejected]:
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, after)
         except json.JSONDecodeError as error:
             raise _broken(path, error) from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f'"{path}", line {line}: not readable as JSON ({type(error).__name__}); '
+                "mend the file, or write one object a line as .jsonl"
+            ) from error
         yield _checked(f"{path.name}:{line}", value, escapes="\\u" in text[position:end])
         position = _skip(text, after + 1, _SPACE) if text[after] == "," else after
     position = _skip(text, position + 1, _SPACE)

@@ -71,7 +71,8 @@ def read_parquet(path: Path, encoding: str) -> Iterator[Row | Rejected]:
     """Records of a Parquet file in small batches; a row's number stands for its line.
 
     Raises:
-        DataError: the file is no Parquet, or damaged, or two of its columns have one name.
+        DataError: the file is no Parquet, or damaged; it holds a text that is no UTF-8 or a time
+            that Python cannot tell; or two of its columns have one name.
     """
     del encoding  # Parquet is always UTF-8
     import pyarrow
@@ -85,7 +86,9 @@ def read_parquet(path: Path, encoding: str) -> Iterator[Row | Rejected]:
                 for fields in batch.to_pylist():
                     number += 1
                     yield Row(f"{path.name}:{number}", fields)
-    except (pyarrow.ArrowException, OSError) as error:
+    except DataError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f'cannot read "{path}" as Parquet after row {number}: {error}') from error
 
 
