@@ -150,7 +150,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return float(given)
     try:
         return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, OSError):  # a year that no clock tells
         return None
 
 
