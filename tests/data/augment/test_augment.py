@@ -139,6 +139,22 @@ def test_annotations_name_the_entities_and_move():
         assert new["text"][span["start"] : span["end"]] == span["text"] == new["answer"]
 
 
+@pytest.mark.parametrize(
+    "timed",
+    [
+        {"start": 0.0, "end": 6.0, "text": "Anna"},
+        {"start": None, "end": None, "text": "Anna"},
+        {"start": 0, "end": 4, "text": 5},
+    ],
+)
+def test_what_only_has_the_keys_of_an_annotation_stays(timed):
+    fields = {"policy": "", "text": "Anna Reed calls.", "answer": "Anna Reed", "said": [timed]}
+    new = vary(fields, "entity")
+    assert new["text"] == f"{new['answer']} calls."
+    assert new["answer"] != "Anna Reed"
+    assert new["said"] == [timed]
+
+
 def test_with_labels_amounts_and_dates_stay_unless_named():
     fields = {"text": ENGLISH, "label": "a"}
     new = vary(fields, "entity", LABELLED, ("a", "b"))
