@@ -47,6 +47,34 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_ids_of_files_that_share_a_name_begin_with_their_split(folder):
+    for split, start in (("train", 0), ("test", 50)):
+        (folder / split).mkdir()
+        write(folder / split / "data.jsonl", [*rows(20, start), "{"])
+    named = {
+        "train": ["train/data.jsonl", "train.jsonl"],  # the second repeats the first
+        "validation": "validation.jsonl",
+        "test": "test/data.jsonl",
+    }
+    data = prepare(task(folder, data=named), RENDERER, folder / "out")
+    assert [row.row_id for row in data.train] == [f"train/data.jsonl:{n}" for n in range(1, 21)]
+    assert [row.row_id for row in data.test] == [f"test/data.jsonl:{n}" for n in range(1, 21)]
+    lines = (folder / "out" / FILE_NAME).read_text().splitlines()
+    bad = [json.loads(line)["row"] for line in lines]
+    assert {"train/data.jsonl:21", "test/data.jsonl:21", "train.jsonl:1"} <= set(bad)
+
+
+def test_one_file_in_two_splits_keeps_its_ids(folder):
+    write(folder / "more.jsonl", rows(3, start=200))
+    same = {
+        "train": ["train.jsonl", "more.jsonl"],
+        "validation": "validation.jsonl",
+        "test": "more.jsonl",
+    }
+    data = prepare(task(folder, data=same), RENDERER)
+    assert [row.row_id for row in data.test] == [f"more.jsonl:{n}" for n in range(1, 4)]
+
+
 def test_percentiles_are_nearest_ranks():
     assert Lengths.of(range(101)) == (50, 95, 100)
     assert Lengths.of([7]) == (7, 7, 7)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretune.core.errors import DataError, SpecError
+from pretune.core.errors import BusyError, DataError, SpecError
 from pretune.core.origin import KEY, RowKind, made, origin_of
 from pretune.data.mix import fitting, mix_rows
 from pretune.data.workshop.lineage import read_lineage
@@ -178,6 +178,34 @@ def test_a_source_is_not_replaced_by_the_mix(tmp_path):
     with pytest.raises(SpecError, match="is a file to be read"):
         mix_rows([source], tmp_path, MixSpec(), overwrite=True)
     assert load(tmp_path, "train") == seeds(20)
+
+
+def test_held_out_rows_of_the_mix_that_is_replaced_go_with_it(tmp_path):
+    source, out = save(tmp_path / "s.jsonl", seeds(100)), tmp_path / "out"
+    mix_rows([source], out, MixSpec(validation_share=0.1, test_share=0.2))
+    held = load(out, "test")
+    assert held
+    spec = MixSpec(validation_share=0.1)
+    (out / "train.jsonl").unlink()
+    (out / "validation.jsonl").unlink()
+    with pytest.raises(BusyError, match=r"test.jsonl\" exists; .*replace it: --overwrite"):
+        mix_rows([source], out, spec)
+    with pytest.raises(SpecError, match=r'test.jsonl" is a file to be read'):
+        mix_rows([source, out / "test.jsonl"], out, spec, overwrite=True)
+    assert load(out, "test") == held
+    mix_rows([source], out, spec, overwrite=True)
+    assert not (out / "test.jsonl").exists()
+    assert len(load(out, "train")) + len(load(out, "validation")) == 100
+    (line,) = read_lineage(out)
+    assert set(line["outputs"]) == {"train.jsonl", "validation.jsonl"}
+
+
+def test_a_file_that_is_not_the_mixs_stays_beside_a_new_one(tmp_path):
+    source, out = save(tmp_path / "s.jsonl", seeds(100)), tmp_path / "out"
+    mix_rows([source], out, MixSpec(validation_share=0.1, test_share=0.2))
+    own = save(out / "test.jsonl", seeds(3, first=500))
+    mix_rows([source], out, MixSpec(validation_share=0.1), overwrite=True)
+    assert own.exists()
 
 
 def test_nothing_left_is_an_error_that_says_why(tmp_path):

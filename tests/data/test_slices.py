@@ -50,3 +50,19 @@ def test_files_are_not_read_without_slices(tmp_path):
     spec = task(tmp_path, "f1 > 0.5")
     (tmp_path / "rows.jsonl").unlink()
     assert slices_of(spec).rows(spec.goals[0]) is None
+
+
+def test_a_slice_does_not_take_in_the_same_line_of_another_split(tmp_path):
+    for split, languages in (("train", ["en", "zh"]), ("test", ["zh", "en"])):
+        (tmp_path / split).mkdir()
+        rows = [{"text": f"{split} {one}", "label": "low", "lang": one} for one in languages]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / split / "data.jsonl").write_text(lines)
+    value = {
+        "data": {"train": "train/data.jsonl", "test": "test/data.jsonl"},
+        "template": {"system": "How?", "user": "{text}", "target": "{label}"},
+        "labels": ["low", "high"],
+        "goals": ["accuracy > 0 where lang = zh"],
+    }
+    spec = parse_task(value, name="t", folder=tmp_path)
+    assert slices_of(spec).rows(spec.goals[0]) == {"train/data.jsonl:2", "test/data.jsonl:1"}

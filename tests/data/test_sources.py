@@ -135,6 +135,8 @@ def test_long_cells_and_quotes_in_tsv_are_plain(tmp_path):
     [
         ("a.json", '[{"t": 1}, {"t": }]', r'a\.json", line 1: Expecting value at character 18'),
         ("a.json", '[{"t": 1} {"t": 2}]', "Expecting ',' or '\\]'"),
+        ("a.json", '[{"t": 1}]\n[{"t": 2}]', "line 2: Extra data after the array at character 1"),
+        ("a.json", '[{"t": 1}]]', "line 1: Extra data after the array at character 11"),
         ("a.json", "3", "holds no array"),
         ("a.json", "", "holds no array"),
         ("a.csv", "t,t\n1,2\n", 'has two columns "t"'),
@@ -146,6 +148,41 @@ def test_file_that_is_broken_as_a_whole_is_named(tmp_path, name, content, words)
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
         read(tmp_path / name)
+
+
+def test_two_columns_of_one_name_are_no_table(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = [pyarrow.array(["1"]), pyarrow.array(["2"])]
+    parquet.write_table(pyarrow.table(columns, names=["t", "t"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r'a\.parquet" has two columns "t"; rename one'):
+        read(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("value", "times", "kind"), [("9", 5000, "Value"), ("[", 100_000, "Recursion")]
+)
+def test_a_json_file_with_what_python_cannot_hold_is_named(tmp_path, value, times, kind):
+    (tmp_path / "a.json").write_text(f'[{{"t": 1}},\n{{"t":\n{value * times}}}]')
+    with pytest.raises(DataError, match=rf"line 2: not readable as JSON \({kind}Error\)"):
+        read(tmp_path / "a.json")
+
+
+def test_a_table_with_what_python_cannot_hold_is_named(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    texts = pyarrow.Array.from_buffers(
+        pyarrow.string(),
+        1,
+        [None, pyarrow.py_buffer(b"\0\0\0\0\1\0\0\0"), pyarrow.py_buffer(b"\xff")],
+    )
+    times = pyarrow.array([2**60], pyarrow.timestamp("us"))
+    for column in (texts, times):
+        parquet.write_table(pyarrow.table([column], names=["t"]), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match=r'a\.parquet" as Parquet after row 0'):
+            read(tmp_path / "a.parquet")
 
 
 def test_missing_file_names_the_near_one(tmp_path):

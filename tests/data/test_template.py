@@ -1,5 +1,7 @@
 """Rows become turns; what cannot be used is refused with a reason that holds none of its text."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,8 +51,9 @@ def test_option_is_what_a_row_of_that_label_trains():
 
 
 def test_cells_are_plain_text():
-    cells = ("a", 3, True, None, 1.5, ["é"], {"k": 1})
-    assert [plain(cell) for cell in cells] == ["a", "3", "true", "", "1.5", '["é"]', '{"k": 1}']
+    cells = ("a", 3, True, None, math.nan, 1.5, ["é"], {"k": 1})
+    texts = ["a", "3", "true", "", "", "1.5", '["é"]', '{"k": 1}']
+    assert [plain(cell) for cell in cells] == texts
 
 
 def test_numbers_are_labels_too():
@@ -69,7 +72,9 @@ def test_numbers_are_labels_too():
         ({"text": "secret"}, Reason.MISSING_COLUMN, 'no column "label"; known: text'),
         ({"text": " ", "label": "low"}, Reason.EMPTY_INPUT, 'nothing in "text"'),
         ({"text": None, "label": "low"}, Reason.EMPTY_INPUT, 'nothing in "text"'),
+        ({"text": math.nan, "label": "low"}, Reason.EMPTY_INPUT, 'nothing in "text"'),
         ({"text": "secret", "label": ""}, Reason.EMPTY_TARGET, 'nothing in "label"'),
+        ({"text": "secret", "label": math.nan}, Reason.EMPTY_TARGET, 'nothing in "label"'),
         (
             {"text": "secret", "label": "hgih"},
             Reason.UNKNOWN_LABEL,

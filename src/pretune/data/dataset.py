@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -157,9 +157,11 @@ def read_examples(
     """Rows of ``task``'s files in order, with their splits; a row that cannot be read is ``None``.
 
     A row that was varied from another is not cut from the training rows: the other may be one of
-    them. One row is in memory at a time.
+    them. Where files of two splits share a name, ids begin with the split that names the file, so
+    that an id is one row's. One row is in memory at a time.
     """
     data = task.data
+    named = Counter(path.name for path in data.files)
     given = {Split.TRAIN: data.train, Split.VALIDATION: data.validation, Split.TEST: data.test}
     shares = {
         Split.VALIDATION: data.validation_share if data.validation is None else 0.0,
@@ -167,13 +169,26 @@ def read_examples(
     }
     for split, sources in given.items():
         for source in sources or ():
-            for row in read_rows(source, data.encoding):
+            shared = isinstance(source, Path) and named[source.name] > 1
+            for row in _renamed(read_rows(source, data.encoding), f"{split}/" if shared else ""):
                 if isinstance(row, Rejected):
                     yield split, None, row
                     continue
                 whole = split is not Split.TRAIN or varied(row)
                 cut = split if whole else split_of(template.split_key(row), shares)
                 yield cut, row, template.example(row)
+
+
+def _renamed(rows: Iterator[Row | Rejected], before: str) -> Iterator[Row | Rejected]:
+    """``rows`` with ``before`` before their ids."""
+    if not before:
+        yield from rows
+        return
+    for row in rows:
+        if isinstance(row, Rejected):
+            yield replace(row, row_id=before + row.row_id)
+        else:
+            yield replace(row, id=before + row.id)
 
 
 def _read(task: TaskSpec, template: Template) -> tuple[dict[Split, _Pool], Descent]:

@@ -55,7 +55,7 @@ def read_json(path: Path, encoding: str) -> Iterator[Row | Rejected]:
     """One array of objects, read whole; a file that begins with an object is read as JSON Lines.
 
     Raises:
-        DataError: the array is broken, or the file is not in ``encoding``.
+        DataError: the array is broken or not all of the file, or that is not in ``encoding``.
     """
     with open_text(path, encoding, newline="\n") as file:
         text = file.read()
@@ -80,12 +80,24 @@ def read_json(path: Path, encoding: str) -> Iterator[Row | Rejected]:
             if text[after : after + 1] not in (",", "]"):
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, after)
         except json.JSONDecodeError as error:
+            raise _broken(path, error) from error
+        except (ValueError, RecursionError) as error:
             raise DataError(
-                f'"{path}", line {error.lineno}: {error.msg} at character {error.colno}; '
+                f'"{path}", line {line}: not readable as JSON ({type(error).__name__}); '
                 "mend the file, or write one object a line as .jsonl"
             ) from error
         yield _checked(f"{path.name}:{line}", value, escapes="\\u" in text[position:end])
         position = _skip(text, after + 1, _SPACE) if text[after] == "," else after
+    position = _skip(text, position + 1, _SPACE)
+    if position < len(text):
+        raise _broken(path, json.JSONDecodeError("Extra data after the array", text, position))
+
+
+def _broken(path: Path, error: json.JSONDecodeError) -> DataError:
+    return DataError(
+        f'"{path}", line {error.lineno}: {error.msg} at character {error.colno}; '
+        "mend the file, or write one object a line as .jsonl"
+    )
 
 
 def _skip(text: str, position: int, characters: str) -> int:

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,16 +58,21 @@ def _header(records: Any, path: Path, encoding: str) -> list[str]:
         raise DataError(f'"{path}", line 1: {error}; check the quotes of the header') from error
     if wrong := wrong_bytes(",".join(header), encoding):
         raise DataError(f'"{path}", line 1: {wrong}')
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise DataError(f'"{path}" has two columns "{twice[0]}"; rename one')
+    _check_differ(header, path)
     return header
+
+
+def _check_differ(columns: Sequence[str], path: Path) -> None:
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataError(f'"{path}" has two columns "{twice[0]}"; rename one')
 
 
 def read_parquet(path: Path, encoding: str) -> Iterator[Row | Rejected]:
     """Records of a Parquet file in small batches; a row's number stands for its line.
 
     Raises:
-        DataError: the file is no Parquet, or damaged.
+        DataError: the file is no Parquet, or damaged; it holds a text that is no UTF-8 or a time
+            that Python cannot tell; or two of its columns have one name.
     """
     del encoding  # Parquet is always UTF-8
     import pyarrow
@@ -76,11 +81,14 @@ def read_parquet(path: Path, encoding: str) -> Iterator[Row | Rejected]:
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
+            _check_differ(file.schema_arrow.names, path)
             for batch in file.iter_batches(batch_size=1024):
                 for fields in batch.to_pylist():
                     number += 1
                     yield Row(f"{path.name}:{number}", fields)
-    except (pyarrow.ArrowException, OSError) as error:
+    except DataError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f'cannot read "{path}" as Parquet after row {number}: {error}') from error
 
 

@@ -1,6 +1,7 @@
 """Rows under a task's template: columns into segments, labels into words, messages into turns."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,10 +19,13 @@ from pretune.spec.template import Piece, parse
 
 
 def plain(value: Any) -> str:
-    """A cell as a template shows it: text as it is, null as nothing, the rest as JSON has it."""
+    """A cell as a template shows it: text as it is, null as nothing, the rest as JSON has it.
+
+    NaN is a null: tables of numbers have it where a cell is missing.
+    """
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (bool, list, dict)):
         return json.dumps(value, ensure_ascii=False, default=str)

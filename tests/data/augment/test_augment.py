@@ -93,6 +93,22 @@ def test_every_type_is_found_and_changed_in_its_form(text):
             assert shape[0].replace("9,9", "9") == shape[1].replace("9,9", "9")
 
 
+@pytest.mark.parametrize("piece", ["1", "1,111", ",111", "1.1", "1 ", "$1", "一1"])
+def test_a_long_run_of_numbers_is_searched_in_linear_time(piece):
+    """Of a square of time the pieces would take minutes."""
+    found_in(piece * (50_000 // len(piece)), NAMES)
+
+
+@given(st.text("1,.5 $元USD", max_size=20))
+def test_an_amount_begins_where_its_number_does(text):
+    for kind, span in found_in(text, NAMES):
+        if kind is Entity.AMOUNT:
+            number = re.search(r"\d", text[slice(*span)])
+            assert number is not None
+            start = span.start + number.start()
+            assert not text[start - 1 : start].isdigit()
+
+
 def test_substitution_is_one_for_the_whole_row_and_takes_the_answer_along():
     fields = {
         "policy": "Anna Reed owes $500. Pay Anna Reed's share by 5 March.",
@@ -137,6 +153,22 @@ def test_annotations_name_the_entities_and_move():
     assert new["text"].count(new["answer"]) == 2
     for span in new["entities"]:
         assert new["text"][span["start"] : span["end"]] == span["text"] == new["answer"]
+
+
+@pytest.mark.parametrize(
+    "timed",
+    [
+        {"start": 0.0, "end": 6.0, "text": "Anna"},
+        {"start": None, "end": None, "text": "Anna"},
+        {"start": 0, "end": 4, "text": 5},
+    ],
+)
+def test_what_only_has_the_keys_of_an_annotation_stays(timed):
+    fields = {"policy": "", "text": "Anna Reed calls.", "answer": "Anna Reed", "said": [timed]}
+    new = vary(fields, "entity")
+    assert new["text"] == f"{new['answer']} calls."
+    assert new["answer"] != "Anna Reed"
+    assert new["said"] == [timed]
 
 
 def test_with_labels_amounts_and_dates_stay_unless_named():

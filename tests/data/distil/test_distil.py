@@ -192,7 +192,15 @@ def test_a_call_that_lasts_is_counted_at_its_most(folder, tmp_path, play):
     assert tokens > 1024
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "refuses the API key"), (404, "no such path")])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "refuses the API key"),
+        (402, "wants to be paid; top up the account"),
+        (404, "no such path"),
+        (405, "no chat completions on this path"),
+    ],
+)
 def test_a_hopeless_status_stops_at_once(folder, tmp_path, status, said):
     with Scripted(lambda body, n: {"status": status}) as server:
         with pytest.raises(TeacherError, match=said):
@@ -222,14 +230,32 @@ def test_settings_that_every_call_is_refused_for_are_no_refusals(folder, tmp_pat
         assert run(folder, out, spec(server.url)).pairs.rows["pairs"] == 23
 
 
-def test_one_refused_chunk_is_left_out(folder, tmp_path):
+@pytest.mark.parametrize("status", [204, 402, 409, 425, 418, 451])
+def test_a_status_that_is_about_no_question_costs_none(folder, tmp_path, whole, status):
+    out = tmp_path / "out"
+    away = {"status": status, "headers": {"Retry-After": "0"}, "raw": b""}
+    with (
+        Scripted(lambda body, n: good(body, n) if n <= 3 else away) as server,
+        pytest.raises(TeacherError, match=f"status {status}"),
+    ):
+        run(folder, out, spec(server.url, endpoint={"tries": 2}))
+    with Scripted(good) as server:
+        run(folder, out, spec(server.url))
+    assert outputs(out) == whole[0]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refusal_of_what_was_sent_is_kept(folder, tmp_path, status):
     def play(body, number):
         refused = "<text>" in message_of(body) and "student card is" in message_of(body)
-        return {"status": 400} if refused else good(body, number)
+        return {"status": status} if refused else good(body, number)
 
     out = tmp_path / "out"
     with Scripted(play) as server:
         run(folder, out, spec(server.url, endpoint={"concurrency": 1}))
+        paid = len(server.bodies)
+        run(folder, out, spec(server.url, endpoint={"concurrency": 1}), overwrite=True)
+        assert len(server.bodies) == paid
     assert len(rows(out / "pairs.jsonl")) == 20
     refused = rows(out / "rejected.jsonl")
     assert {row["reason"] for row in refused} == {"the teacher gave no answer"}

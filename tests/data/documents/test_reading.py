@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from pretune.data.documents.blocks import Block, BlockKind, Unreadable
 from pretune.data.documents.formats import need_packages
 from pretune.data.documents.reading import Reading
 from pretune.data.documents.step import find_documents, write_chunks
+from pretune.data.workshop.lineage import read_lineage
 from pretune.spec.distil import ChunkSpec, LimitSpec
 
 HEADING, TEXT, TABLE, CODE = BlockKind
@@ -285,6 +287,23 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     said = r"holds no document; known: .txt.*; links that lead out of it are not followed: 3"
     with pytest.raises(DataError, match=said):
         find_documents(home)
+
+
+def test_names_that_are_no_utf_8_are_told_by_their_bytes(tmp_path):
+    home = os.fsencode(tmp_path) + b"/in\xff"
+    try:
+        os.makedirs(home + b"/sub\xe9")
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 only")
+    for name in (b"/sub\xe9/caf\xe9.txt", b"/z.j\xff"):
+        with open(home + name, "w") as file:
+            file.write("It is read.")
+    done = write_chunks(Path(os.fsdecode(home)), tmp_path / "out", ChunkSpec(), LimitSpec())
+    assert done.counts == {"documents read": 1, r"not a document: .j\xff": 1}
+    line = json.loads((tmp_path / "out" / "documents.jsonl").read_text())
+    assert line["document"] == r"sub\xe9/caf\xe9.txt"
+    (step,) = read_lineage(tmp_path / "out")
+    assert step["recipe"].startswith(r"in\xff@")
 
 
 def test_no_document_at_all(tmp_path):

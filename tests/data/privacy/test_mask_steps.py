@@ -17,6 +17,7 @@ from pretune.core.origin import KEY, RowKind, made, origin_of
 from pretune.data.privacy import mask as module
 from pretune.data.privacy.keyfile import make_key
 from pretune.data.privacy.mask import mask_rows, private_types, unmask_rows
+from pretune.data.privacy.pseudonyms import PSEUDONYM
 from pretune.data.workshop.lineage import read_lineage
 
 
@@ -169,6 +170,26 @@ def test_rows_whose_spans_are_lost_are_left_out_and_counted(tmp_path):
     }
     told = mask_rows(source, tmp_path / "t.jsonl", tmp_path / "k", homes={"marks": "text"})
     assert told.rows["rows"] == 2
+
+
+def test_a_table_of_bytes_and_floats_hides_as_much_as_one_of_texts(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    given = [
+        {"note": b"call John Smith 13812345678", "phone": 13812345678.0},
+        {"note": b"\xffJohn Smith", "phone": None},
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(given), tmp_path / "rows.parquet")
+    written = mask_rows(tmp_path / "rows.parquet", tmp_path / "m.jsonl", tmp_path / "k")
+    assert written.counts == {
+        "PERSON": 1,
+        "PHONE": 2,
+        'left out: bytes in "note" are no UTF-8 text; remove the column': 1,
+    }
+    (row,) = map(content, read(tmp_path / "m.jsonl"))
+    person, phone = (match[0] for match in PSEUDONYM.finditer(row["note"]))
+    assert row == {"note": f"call {person} {phone}", "phone": phone}
 
 
 def test_bad_lines_are_counted_and_a_file_of_nothing_else_is_refused(tmp_path):

@@ -1,17 +1,21 @@
 """One value, one pseudonym; spans and answers move along; what was masked comes back."""
 
 import json
+import math
+import re
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretune.core.protocols import Masker
-from pretune.data.privacy.found import PrivateType
+from pretune.data.privacy.found import Found, PrivateType
 from pretune.data.privacy.keyfile import Key
 from pretune.data.privacy.masker import Unmasker, VaultMasker
 from pretune.data.privacy.pseudonyms import PSEUDONYM, pseudonym
-from pretune.data.privacy.rows import SpansLost
+from pretune.data.privacy.rows import NotText, SpansLost
 from pretune.data.privacy.vault import Vault
 
 KEY = Key(bytes(range(32)))
@@ -21,6 +25,11 @@ KEY = Key(bytes(range(32)))
 def masker(tmp_path):
     with VaultMasker(KEY, tmp_path / "vault") as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("any")
 
 
 def unmasked(tmp_path, fields):
@@ -90,6 +99,68 @@ def test_numbers_that_are_private_become_texts(masker):
     assert (masked["amount"], masked["n"], masked["ok"]) == (1500000, 7, True)
 
 
+@pytest.mark.parametrize("value", [13800138000.0, Decimal("13800138000.00"), b"13800138000"])
+def test_a_number_is_found_in_whatever_type_a_table_gives_it(masker, value):
+    row = {"phone": value, "deep": [{"inner": ("see", value)}]}
+    masked = masker.mask_fields(row)
+    once = masker.mask("13800138000")
+    assert masked == {"phone": once, "deep": [{"inner": ["see", once]}]}
+    assert names(once)
+
+
+def test_bytes_are_read_as_text_and_refused_where_they_are_none(masker):
+    masked = masker.mask_fields({"note": b"call John Smith", "name": "John Smith"})
+    assert masked["note"] == f"call {masked['name']}"
+    with pytest.raises(NotText, match='"scan" are no UTF-8 text'):
+        masker.mask_fields({"name": "John Smith", "scan": [b"\xff\xd8John Smith"]})
+    assert masker.counts == {PrivateType.PERSON: 2}
+
+
+def test_what_cannot_be_private_keeps_its_type(masker):
+    row = {"mail": "a@b.com", "phone": 0.5, "account": math.inf, "login": date(2024, 3, 14)}
+    masked = masker.mask_fields({**row, "price": Decimal("138001.5"), "ok": None})
+    assert masked == {**row, "mail": masked["mail"], "price": Decimal("138001.5"), "ok": None}
+
+
+class Told:
+    """Finds what stands in angle brackets."""
+
+    def find(self, text, column=""):
+        return [
+            Found(*match.span(1), PrivateType.PERSON, match[1], 1.0)
+            for match in re.finditer("<([^<>]+)>", text)
+        ]
+
+
+def test_what_many_blocks_gave_away_is_looked_for_in_linear_time(tmp_path):
+    """Of a square of time the blocks would take minutes."""
+    customers = [f"Customer {n:05}" for n in range(20_000)]
+    blocks = [f"<{one}> and {customers[-n]}" for n, one in enumerate(customers, 1)]
+    with VaultMasker(KEY, tmp_path / "vault", Told()) as masker:
+        masked = masker.mask_fields({"": blocks})[""]
+    assert [names(text)[1] for text in masked] == [names(text)[0] for text in masked][::-1]
+
+
+@given(
+    known=st.lists(st.text("Jo 小明", min_size=2, max_size=6), min_size=1, max_size=4),
+    rest=st.text("Jo 小明", max_size=20),
+)
+def test_what_one_text_gave_away_is_found_wherever_no_word_goes_on(shared, known, rest):
+    fields = {"told": "".join(f"<{one}>" for one in known), "rest": rest}
+    with VaultMasker(KEY, shared / "vault", Told()) as masker:
+        masked = masker.mask_fields(fields)["rest"]
+    hidden = set()
+    for one in known:
+        if len(one) >= (2 if set(one) & set("小明") else 4):
+            for match in re.finditer(rf"(?=({re.escape(one)}))", rest):
+                start, end = match.span(1)
+                inside = [rest[max(0, at - 1) : at + 1] for at in (start, end)]
+                if not any(re.fullmatch("[Jo]{2}", beside) for beside in inside):
+                    hidden |= set(range(start, end))
+    left = "".join(one for at, one in enumerate(rest) if at not in hidden)
+    assert PSEUDONYM.sub("", masked).replace(" ", "") == left.replace(" ", "")
+
+
 SPANS = [{"type": "x", "start": 0, "end": 3}]
 
 
@@ -118,11 +189,6 @@ PARTS = st.sampled_from(
     ["John Smith", "a@b.com", "13800138000", "京A12345", "password: hunter2", "王小芳", "1", ",",
      " ", "，", "[PERSON_", "]", "\u200b", "4111 1111 1111 1111", "我叫", "12 High Street", "é"]
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    return tmp_path_factory.mktemp("any")
 
 
 @settings(max_examples=60)

@@ -4,6 +4,8 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pretune.core.errors import MissingExtra
 from pretune.data.privacy.detector import Detector
@@ -15,7 +17,8 @@ from pretune.data.privacy.recognisers.presidio import Presidio, load_presidio
 DETECTOR = Detector()
 
 # Checksums worked out by hand or taken from the standards' own examples: 4111... is Visa's test
-# number, 11010519491231002X the example of GB 11643-1999, GB82 WEST ... that of ISO 13616.
+# number, 11010519491231002X the example of GB 11643-1999, GB82 WEST ... and DE89 ... those of
+# ISO 13616.
 FOUND = [
     ("EMAIL", "write to <jo.b+x@mail.example.co.uk>, please", "jo.b+x@mail.example.co.uk"),
     ("EMAIL", "请发到zhang_wei@example.com谢谢", "zhang_wei@example.com"),
@@ -43,6 +46,11 @@ FOUND = [
     ("PLATE", "license plate 7ABC123", "7ABC123"),
     ("PLATE", "AB12 CDE", "AB12 CDE"),
     ("ACCOUNT", "GB82 WEST 1234 5698 7654 32", "GB82 WEST 1234 5698 7654 32"),
+    ("ACCOUNT", "GB82 WEST 1234 5698 7654 32 GBP", "GB82 WEST 1234 5698 7654 32"),
+    ("ACCOUNT", "DE89370400440532013000 BIC COBADEFFXXX", "DE89370400440532013000"),
+    ("ACCOUNT", "DE89 3704 0044 0532 0130 00 EUR 100", "DE89 3704 0044 0532 0130 00"),
+    ("ACCOUNT", "AT61 DE89 3704 0044 0532 0130 00", "DE89 3704 0044 0532 0130 00"),
+    ("ACCOUNT", "to de89-3704-0044-0532-0130-00 today", "de89-3704-0044-0532-0130-00"),
     ("ACCOUNT", '"account_number": "0012345678"', "0012345678"),
     ("ACCOUNT", "routing number 021000021", "021000021"),
     ("ACCOUNT", "我的微信号是wei_zhang88", "wei_zhang88"),
@@ -83,6 +91,7 @@ NOTHING = [
     "Order 20250314 of 2025-03-14 10:30 costs 1,234,567.00 dollars.",
     "4111 1111 1111 1112 fails the checksum",
     "11010519491231002Y",
+    "GB82 WEST 1234 5698 7654 33 GBP",
     "110105194913310021",  # a thirteenth month
     "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "May I open a Premier Account on Monday?",
@@ -137,6 +146,18 @@ def test_a_columns_name_is_a_cue(column, text, kind):
     assert (found.type, found.start, found.end) == (kind, 0, len(text))
 
 
+@given(
+    parts=st.lists(st.sampled_from(["\u200b", "\u00ad", "\ufeff", "_", "联"]), max_size=6),
+    text=st.sampled_from(["13812345678", "\u200b138\u200b12345678", "Jo: a@b.com, 13812345678"]),
+)
+def test_no_character_of_a_columns_name_moves_what_is_found(parts, text):
+    column = "phone" + "".join(parts)
+    seen = re.sub("[\u200b\u00ad\ufeff]", "", column)
+    found = DETECTOR.find(text, column)
+    assert found == DETECTOR.find(text, seen)
+    assert text[found[-1].start : found[-1].end].replace("\u200b", "") == "13812345678"
+
+
 def test_types_that_are_not_asked_for_stay():
     detector = Detector([PrivateType.PHONE])
     (found,) = detector.find("a@b.com 13800138000")
@@ -161,6 +182,7 @@ HOSTILE = [
         "-----BEGIN PRIVATE KEY-----",
         "eyJaaaaaaaa.",
         "[PERSON_",
+        "DE89 ",
         "\u200b",
         "账号是是是是是是",
         "(",

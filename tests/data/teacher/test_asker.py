@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.teacher.scripted import Scripted
 from pretune.core.errors import BudgetError, StorageError, TeacherError
 from pretune.data.inorder import in_order
 from pretune.data.teacher.ask import Ask, CallFailed, Outcome, Reply
 from pretune.data.teacher.asker import Asker
+from pretune.data.teacher.endpoint import EndpointTeacher
 from pretune.data.teacher.ledger import Ledger
 from pretune.data.teacher.pace import Pace
-from pretune.spec.teacher import BudgetSpec, PriceSpec
+from pretune.spec.teacher import BudgetSpec, EndpointSpec, PriceSpec
 
 
 def asking(n):
@@ -106,6 +108,41 @@ def test_back_off_doubles_and_stops_at_a_minute(ledger):
     one = Asker(Teacher(fails), ledger, BudgetSpec(), pace, tries=9, longest_wait=60)
     assert one.ask(asking(1)).text == "answer to prompt 1"
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_back_off_is_never_longer_than_the_longest_wait(ledger):
+    waits = []
+    fails = [CallFailed(Outcome.TIMEOUT, "x")] * 6
+    pace = Pace(sleep=waits.append)
+    one = Asker(Teacher(fails), ledger, BudgetSpec(), pace, tries=7, longest_wait=10)
+    assert one.ask(asking(1)).text == "answer to prompt 1"
+    assert waits == [1, 2, 4, 8, 10, 10]
+
+
+def test_a_question_that_times_out_keeps_others_waiting_for_three_runs_at_most(ledger):
+    for run in range(3):
+        fails = [CallFailed(Outcome.TIMEOUT, "x")] * 6
+        pace = Pace(sleep=lambda _: None)
+        one = Asker(Teacher(fails), ledger, BudgetSpec(), pace, tries=6, longest_wait=10)
+        if run < 2:
+            with pytest.raises(TeacherError, match="no answer in 6 tries; the last one timed out"):
+                one.ask(asking(1))
+        else:
+            assert one.ask(asking(1)) is None
+
+
+@pytest.mark.parametrize(
+    "given", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 +99999999999999"]
+)
+def test_a_rest_until_a_time_that_no_clock_tells_is_none(given):
+    busy = {"status": 503, "headers": {"Retry-After": given}}
+    with (
+        Scripted(lambda body, number: busy) as server,
+        EndpointTeacher(EndpointSpec(url=server.url, model="m")) as teacher,
+        pytest.raises(CallFailed, match="status 503") as failed,
+    ):
+        teacher.call(asking(1))
+    assert failed.value.wait is None
 
 
 def test_the_teachers_own_wait_goes_before(ledger):

@@ -22,7 +22,7 @@ from pretune.data.augment.varied import Columns
 from pretune.data.dataset import read_examples
 from pretune.data.inorder import in_order
 from pretune.data.privacy.masking import Mask
-from pretune.data.privacy.rows import SpansLost
+from pretune.data.privacy.rows import NotText, SpansLost
 from pretune.data.rejected import Rejected
 from pretune.data.splits import Split
 from pretune.data.teacher.asker import Asker
@@ -201,6 +201,9 @@ class _Work:
                     masked = mask.row(found)
                 except SpansLost as lost:
                     yield f'not varied: spans in "{lost.column}" fit no text'
+                    continue
+                except NotText as error:
+                    yield f'not varied: bytes in "{error.column}" are no UTF-8 text'
                     continue
                 mask.keep()
                 yield masked

@@ -140,10 +140,7 @@ class Varied:
         return {
             name: value
             for name, value in self.fields.items()
-            if name != KEY
-            and isinstance(value, list)
-            and value
-            and all(isinstance(one, dict) and {"start", "end", "text"} <= set(one) for one in value)
+            if name != KEY and isinstance(value, list) and value and all(map(_is_annotation, value))
         }
 
     def _home(self, one: Mapping[str, Any]) -> str | None:
@@ -152,3 +149,12 @@ class Varied:
             if text[one["start"] : one["end"]] == one["text"]:
                 return column
         return None
+
+
+def _is_annotation(one: Any) -> bool:
+    """Whether it says where a text stands; lists of other things have keys of these names too."""
+    return (
+        isinstance(one, dict)
+        and all(type(one.get(end)) is int for end in ("start", "end"))
+        and isinstance(one.get("text"), str)
+    )

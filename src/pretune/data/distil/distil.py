@@ -17,7 +17,7 @@ from pretune.data.distil.pairs import Fault, Judged
 from pretune.data.distil.prompts import LANGUAGES, prompts_for, prompts_in
 from pretune.data.distil.unlike import Unlike
 from pretune.data.documents.chunks import Count
-from pretune.data.documents.step import document_id, write_chunks
+from pretune.data.documents.step import document_id, shown_name, write_chunks
 from pretune.data.inorder import in_order
 from pretune.data.privacy.masking import Mask
 from pretune.data.teacher.ask import Teacher
@@ -104,7 +104,7 @@ def _step(
         "prompts": {language: prompts_in(language).digest for language in LANGUAGES},
         "mask": mask and mask.name,
     }
-    return Step("distil", folder.name, settings, {chunks.name: digest.of_file(chunks)})
+    return Step("distil", shown_name(folder.name), settings, {chunks.name: digest.of_file(chunks)})
 
 
 class _Work:

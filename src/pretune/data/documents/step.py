@@ -42,7 +42,7 @@ def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
         DataError: no such folder, or no document in it.
     """
     if folder.is_file():
-        return {folder.name: folder}, Counter()
+        return {shown_name(folder.name): folder}, Counter()
     if not folder.is_dir():
         raise DataError(f'no folder "{folder}";{near_files(folder)}')
     found, others, home = {}, Counter[str](), os.path.realpath(folder)
@@ -55,14 +55,19 @@ def find_documents(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
         elif not path.is_file():
             continue
         elif format_of(path):
-            found[name.as_posix()] = path
+            found[shown_name(name.as_posix())] = path
         else:
-            others[path.suffix.lower() or "no suffix"] += 1
+            others[shown_name(path.suffix.lower()) or "no suffix"] += 1
     if not found:
         links = others[_LINK]
         told = f"; links that lead out of it are not followed: {links}" if links else ""
         raise DataError(f'"{folder}" holds no document; known: {", ".join(FORMATS)}{told}')
     return found, others
+
+
+def shown_name(name: str) -> str:
+    """``name`` as text; bytes of it that are no UTF-8 are shown by their numbers."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def write_chunks(
@@ -98,7 +103,7 @@ def write_chunks(
         names = dict(zip(documents, mask.texts(list(documents)), strict=True))
         mask.keep()
         digests = mask.digests({names[name]: one for name, one in digests.items()})
-    step = Step("chunks", folder.name, settings, digests)
+    step = Step("chunks", shown_name(folder.name), settings, digests)
     files = {"chunks": out / CHUNKS, "documents": out / DOCUMENTS}
     if (done := _finished(step, files)) and not overwrite:
         return done

@@ -32,9 +32,11 @@ class Detector:
         """
         if not text:
             return []
-        lead = f"{column}: " if column and len(text) <= _LONGEST_CUED else ""
-        folded = fold(lead + text)
-        unmasked = PSEUDONYM.sub(lambda match: "\0" * len(match[0]), folded.text)
+        # Folded as the text is, so that places in both are counted alike.
+        lead = fold(f"{column}: ").text if column and len(text) <= _LONGEST_CUED else ""
+        folded = fold(text)
+        whole = lead + folded.text
+        unmasked = PSEUDONYM.sub(lambda match: "\0" * len(match[0]), whole)
         found = [
             one
             for recogniser in self._recognisers
@@ -42,11 +44,12 @@ class Detector:
             if one.type in self._types and one.end > len(lead)
         ]
         places = (
-            (one, *folded.source(max(one.start, len(lead)), one.end))
-            for one in resolve(folded.text, found)
+            (one, max(0, one.start - len(lead)), one.end - len(lead))
+            for one in resolve(whole, found)
         )
         return [
-            one._replace(start=start - len(lead), end=end - len(lead))
-            for one, start, end in places
-            if start >= len(lead)
+            one._replace(start=start, end=end)
+            for one, first, last in places
+            if last > 0
+            for start, end in [folded.source(first, last)]
         ]

@@ -17,7 +17,7 @@ from pretune.data.privacy.masker import Unmasker, VaultMasker
 from pretune.data.privacy.masking import vault_of
 from pretune.data.privacy.recognisers import RECOGNISERS
 from pretune.data.privacy.recognisers.presidio import load_presidio
-from pretune.data.privacy.rows import SpansLost
+from pretune.data.privacy.rows import NotText, SpansLost
 from pretune.data.privacy.vault import Vault
 from pretune.data.workshop.draft import Draft, refuse_sources, write_rows
 from pretune.data.workshop.step import Step, Written
@@ -155,6 +155,9 @@ def _work(
                 changed.append(change(row))
             except SpansLost as lost:
                 draft.count(f'left out: spans in "{lost.column}" fit no text; name it with --spans')
+            except NotText as error:
+                column = error.column
+                draft.count(f'left out: bytes in "{column}" are no UTF-8 text; remove the column')
         keep()  # what a row's pseudonyms stand for is safe before the row is
         for fields in changed:
             draft.write("rows", fields)

@@ -1,7 +1,9 @@
 """Private values to pseudonyms, consistently over the texts of a row and over all rows."""
 
+import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ _SHORTEST = {PrivateType.PERSON: 4}
 _SHORTEST_OTHER = 5
 _SHORTEST_HAN = 2
 """Characters that a found value must have to be looked for in the rest of its row."""
+
+_HEAD = 2
+"""Characters by which such values are looked up; none is shorter."""
 
 
 class VaultMasker:
@@ -69,6 +74,7 @@ class VaultMasker:
 
         Raises:
             SpansLost: see :func:`pretune.data.privacy.rows.edited`; nothing was counted.
+            NotText: see :func:`pretune.data.privacy.rows.places_of`; nothing was counted.
         """
         places = places_of(fields)
         found = _found_in(places, self._detector)
@@ -129,6 +135,7 @@ class Unmasker:
 
         Raises:
             SpansLost: see :func:`pretune.data.privacy.rows.edited`.
+            NotText: see :func:`pretune.data.privacy.rows.places_of`.
         """
         edits = [list(self._edits(place.text)) for place in places_of(fields)]
         return edited(fields, edits, self._homes)
@@ -154,20 +161,42 @@ def _found_in(places: Sequence[Place], detector: Detector) -> list[list[Found]]:
     wanted = {text: one for text, one in known.items() if _distinctive(text, one.type)}
     if not wanted:
         return found
+    sought = _Sought.of(wanted)
     return [
-        resolve(place.text, [*of_place, *_again(place.text, wanted)])
+        resolve(place.text, [*of_place, *sought.find(place.text)])
         for place, of_place in zip(places, found, strict=True)
     ]
 
 
-def _again(text: str, wanted: Mapping[str, Found]) -> Iterator[Found]:
-    for surface, one in wanted.items():
-        start = text.find(surface)
-        while start >= 0:
-            end = start + len(surface)
-            if not (_joins(text, start) or _joins(text, end)):
+@dataclass(frozen=True)
+class _Sought:
+    """Known values to be found again, in a time that does not grow with how many they are.
+
+    ``firsts`` matches the characters that one may begin with, ``lengths`` are by their heads.
+    """
+
+    known: Mapping[str, Found]
+    firsts: re.Pattern[str]
+    lengths: Mapping[str, Collection[int]]
+
+    @classmethod
+    def of(cls, known: Mapping[str, Found]) -> "_Sought":
+        lengths: dict[str, set[int]] = {}
+        for text in known:
+            lengths.setdefault(text[:_HEAD], set()).add(len(text))
+        firsts = "".join(sorted({text[0] for text in known}))
+        return cls(known, re.compile(f"[{re.escape(firsts)}]"), lengths)
+
+    def find(self, text: str) -> Iterator[Found]:
+        """Where any of them stands by itself."""
+        for match in self.firsts.finditer(text):
+            start = match.start()
+            for length in self.lengths.get(text[start : start + _HEAD], ()):
+                end = start + length
+                one = self.known.get(text[start:end])
+                if one is None or end > len(text) or _joins(text, start) or _joins(text, end):
+                    continue
                 yield one._replace(start=start, end=end, certainty=0.5)
-            start = text.find(surface, end)
 
 
 def _joins(text: str, place: int) -> bool:

@@ -43,6 +43,7 @@ class Mask:
 
         Raises:
             SpansLost: spans of the row fit no text of it.
+            NotText: bytes of the row are no text.
         """
         fields = self._masker.mask_fields(given.row.fields)
         origin = self._key.renamed(given.origin)

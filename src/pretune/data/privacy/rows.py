@@ -1,6 +1,9 @@
 """Edits of a row's texts, and everything in the row that moves with them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pretune.core.origin import KEY
@@ -22,12 +25,28 @@ class SpansLost(ValueError):
         self.column = column
 
 
+class NotText(ValueError):
+    """Bytes of a row that are no UTF-8 text, so nobody can say what is private in them;
+    ``column`` holds them."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(f'the bytes in column "{column}" are no UTF-8 text')
+        self.column = column
+
+
 _SHORTEST_NUMBER = 10**5
 """Numbers from here on are read as texts too: a phone may stand in a row without its quotes."""
 
 
 def places_of(fields: Mapping[str, Any]) -> list[Place]:
-    """Every text in ``fields``, nested ones included, in the order that :func:`edited` takes."""
+    """Every text in ``fields``, nested ones included, in the order that :func:`edited` takes.
+
+    Long whole numbers of any type count as texts, and so does what is written as one because JSON
+    does not know it: bytes, and all else but dates and times.
+
+    Raises:
+        NotText: a column holds bytes that are no UTF-8 text.
+    """
     return [place for column, value in _content(fields) for place in _places(column, value)]
 
 
@@ -71,33 +90,46 @@ def _content(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _places(column: str, value: Any) -> Iterator[Place]:
-    if isinstance(value, str):
-        yield Place(column, value)
-    elif _is_number(value):
-        yield Place(column, str(value))
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _places(str(name), inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _places(column, inner)
+    elif (text := _text_of(column, value)) is not None:
+        yield Place(column, text)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= _SHORTEST_NUMBER
+def _text_of(column: str, value: Any) -> str | None:
+    """The text in which ``value`` is looked at; ``None`` where nothing private can be in it."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, (bool, date, time, timedelta)):
+        return None
+    if isinstance(value, (float, Decimal)):  # whole numbers with gaps among them become these
+        if not math.isfinite(value) or value != int(value):
+            return None
+        value = int(value)
+    if isinstance(value, int):
+        return str(value) if value >= _SHORTEST_NUMBER else None
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise NotText(column) from error
+    return str(value)
 
 
 def _rebuilt(column: str, value: Any, edits: Iterator[Sequence[Edit]]) -> Any:
-    if isinstance(value, str):
-        return apply(value, next(edits))
-    if _is_number(value):
-        found = next(edits)
-        return apply(str(value), found) if found else value
     if isinstance(value, Mapping):
         return {name: _rebuilt(str(name), inner, edits) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_rebuilt(column, inner, edits) for inner in value]
-    return value
+    text = _text_of(column, value)
+    if text is None:
+        return value
+    found = next(edits)
+    return apply(text, found) if found else value
 
 
 def _is_spans(value: Any) -> bool:

@@ -46,7 +46,7 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"
     RATE_LIMITED = "told to wait (429)"
-    SERVER_ERROR = "failed at the endpoint (5xx)"
+    SERVER_ERROR = "failed at the endpoint"
     TIMEOUT = "timed out"
     HALF = "ended in the middle"
     JUNK = "was no chat completion"

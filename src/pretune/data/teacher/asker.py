@@ -98,8 +98,8 @@ class Asker:
                 failed = error
             if failed.outcome is Outcome.REFUSED:
                 return self._refused(key, failed)
-            wait = min(_FIRST_WAIT * 2**number, _LONGEST_BACK_OFF)
-            wait = wait if failed.wait is None else failed.wait
+            own = min(_FIRST_WAIT * 2**number, _LONGEST_BACK_OFF, self._longest_wait)
+            wait = own if failed.wait is None else failed.wait
             if wait > self._longest_wait:
                 raise TeacherError(
                     f"the teacher asks for {wait:,.0f} seconds of rest, more than longest_wait; "

@@ -21,9 +21,16 @@ _LARGEST = 16 << 20
 
 _HOPELESS = {
     401: "refuses the API key; check the variable that key_env names",
+    402: "wants to be paid; top up the account, and run the same command again",
     403: "refuses the API key; check the variable that key_env names",
     404: "knows no such path or model; check url and model",
+    405: "takes no chat completions on this path; check url",
+    410: "knows no such path or model any more; check url and model",
 }
+
+_REFUSALS = (400, 413, 422)
+"""What is said of one call's content and will be said again. Every other status may be of the hour
+or of a proxy, and the same call may be answered later."""
 
 
 class EndpointTeacher:
@@ -103,10 +110,12 @@ class EndpointTeacher:
             )
         if status == 429:
             outcome = Outcome.RATE_LIMITED
-        elif status >= 500 or status == 408:
-            outcome = Outcome.SERVER_ERROR
-        else:
+        elif status in _REFUSALS:
             outcome = Outcome.REFUSED
+        elif status < 300:
+            outcome = Outcome.JUNK
+        else:
+            outcome = Outcome.SERVER_ERROR
         return CallFailed(outcome, f"status {status}", _retry_after(response.headers))
 
 
@@ -141,7 +150,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return float(given)
     try:
         return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, OSError):  # a year that no clock tells
         return None
 
 

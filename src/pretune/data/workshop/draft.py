@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from pretune.core.errors import BusyError, PretuneError, SpecError, StorageError
 from pretune.core.files import folder_lock, storage_error, write_atomic
-from pretune.data.workshop.lineage import add_line, output_of
+from pretune.data.workshop.lineage import add_line, left_over, output_of
 from pretune.data.workshop.step import Step, Written
 
 CHECKPOINT_ROWS = 4096
@@ -118,6 +118,8 @@ class Draft:
         for path in self._files.values():
             if _part(path).exists():  # else an earlier process died after renaming it
                 os.replace(_part(path), path)
+        for path in _left_over(self.step, self._files):
+            path.unlink()
         outputs = {p.name: output_of(p, self.rows[name]) for name, p in self._files.items()}
         written = self.so_far()
         line = {**self.step.line(), "outputs": outputs, "counts": written.counts}
@@ -139,17 +141,18 @@ def write_rows(
 ) -> Written:
     """Let ``work`` fill the draft of ``files``, which lie in one folder; they appear when it ends.
 
-    When it fails, or the process dies, the same call goes on where it was.
+    When it fails, or the process dies, the same call goes on where it was. With ``overwrite``, what
+    the step wrote earlier beside ``files`` and does not write now goes when these appear.
 
     Raises:
-        SpecError: one of ``files`` is a source of ``step``.
+        SpecError: one of ``files``, or of those that would go, is a source of ``step``.
         BusyError: another process writes into the folder; a file exists; or what was begun there
             had other settings or inputs.
         StorageError: the disk is full or the folder cannot be written.
     """
-    refuse_sources(step.sources, files.values())
     journal = _journal_of(files)
     try:
+        refuse_sources(step.sources, [*files.values(), *_left_over(step, files)])
         with folder_lock(journal.parent, "writing rows"):
             if overwrite:
                 for path in (journal, *map(_part, files.values())):
@@ -191,7 +194,7 @@ def refuse_sources(sources: Sequence[Path], files: Iterable[Path]) -> None:
 
 
 def refuse_others(step: Step, files: Mapping[str, Path]) -> None:
-    """See that ``files`` are not there, or were begun by ``step``.
+    """See that ``files``, and what ``step`` wrote beside them, are not there, or were begun by it.
 
     Raises:
         BusyError: a file exists, or what was begun there had other settings or inputs.
@@ -204,9 +207,14 @@ def refuse_others(step: Step, files: Mapping[str, Path]) -> None:
                 "or begin anew with --overwrite"
             )
         return
-    for path in files.values():
+    for path in [*files.values(), *_left_over(step, files)]:
         if path.exists():
             raise BusyError(f'"{path}" exists; name another with --out, or replace it: --overwrite')
+
+
+def _left_over(step: Step, files: Mapping[str, Path]) -> list[Path]:
+    paths = list(files.values())
+    return left_over(paths[0].parent, step.name, [path.name for path in paths])
 
 
 def _part(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """The lineage: one line for each step that wrote files into a folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,25 @@ def add_line(folder: Path, line: Mapping[str, Any]) -> None:
     kept = [old for old in read_lineage(folder) if not written & set(old["outputs"])]
     text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in [*kept, line])
     write_atomic(folder / FILE_NAME, text)
+
+
+def left_over(folder: Path, step: str, outputs: Collection[str]) -> list[Path]:
+    """Files that ``step`` wrote earlier beside any of ``outputs``, and would not write now.
+
+    They belong to what is replaced. A file that was changed since is no longer the step's.
+
+    Raises:
+        DataError: the lineage is damaged.
+    """
+    return [
+        folder / name
+        for line in read_lineage(folder)
+        if line["step"] == step and not set(outputs).isdisjoint(line["outputs"])
+        for name, output in line["outputs"].items()
+        if name not in outputs
+        and (folder / name).is_file()
+        and digest.of_file(folder / name) == output["digest"]
+    ]
 
 
 def output_of(path: Path, rows: int) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Numbers and names of accounts."""
 
 import re
+from collections.abc import Iterator
+from functools import cache
 
-from stdnum import iban
+from stdnum import iban, numdb
 from stdnum.us import rtn
 
-from pretune.data.privacy.found import PrivateType
+from pretune.data.privacy.found import Found, PrivateType
 from pretune.data.privacy.recognisers.pattern import (
     DIGITS,
     END,
@@ -28,11 +30,6 @@ _NAME_CUES = cue(
 )
 
 
-def _iban(text: str) -> str | None:
-    """The checksum of ISO 13616 and the country's own format."""
-    return joined(text) if iban.is_valid(text, check_country=False) else None
-
-
 def _routing(text: str) -> str | None:
     return text if rtn.is_valid(text) else None
 
@@ -46,14 +43,41 @@ def _name(text: str) -> str | None:
     return text if any(map(str.isdigit, text)) or "_" in text else None
 
 
+_IBAN = re.compile(rf"{START}(?=[A-Za-z]{{2}}\d{{2}}(?:[ -]?[A-Za-z0-9]){{11}})")
+_GROUP = re.compile(rf"[ -]?[A-Za-z0-9]{{1,34}}{END}")
+
+
+class Ibans:
+    """The checksum of ISO 13616 and the country's own format.
+
+    That says how long a number is: what stands beside it, such as the bank's code or an amount, may
+    look like one more group.
+    """
+
+    def find(self, text: str) -> Iterator[Found]:
+        """See :class:`pretune.data.privacy.found.Recogniser`."""
+        if not DIGITS.search(text):
+            return
+        for head in _IBAN.finditer(text):
+            start = end = head.start()
+            length = _length_of(text[start : start + 2].upper())
+            number = ""
+            while len(number) < length and (group := _GROUP.match(text, end)):
+                end = group.end()
+                number = joined(text[start:end])
+            if number and len(number) == length and iban.is_valid(number, check_country=False):
+                yield Found(start, end, PrivateType.ACCOUNT, number, 0.98)
+
+
+@cache
+def _length_of(country: str) -> int:
+    """Characters of an IBAN of ``country``; 0 where it has none."""
+    ((_, known),) = numdb.get("iban").info(country)
+    return 4 + sum(map(int, re.findall(r"\d+", known["bban"]))) if known else 0
+
+
 RECOGNISERS = (
-    Pattern(
-        PrivateType.ACCOUNT,
-        re.compile(rf"{START}[A-Z]{{2}}\d{{2}}(?:[ -]?[A-Z0-9]){{11,30}}{END}"),
-        0.98,
-        _iban,
-        needs=DIGITS,
-    ),
+    Ibans(),
     Pattern(
         PrivateType.ACCOUNT,
         re.compile(rf"{START}\d{{9}}{END}"),
