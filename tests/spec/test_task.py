@@ -112,6 +112,17 @@ def test_a_run_finds_the_base_that_its_task_file_named_from_another_folder(
     assert Path(found).samefile(Path(place, "../base"))
 
 
+@pytest.mark.parametrize("place", [".", "tasks"])
+def test_a_base_is_found_from_another_working_folder(tmp_path, monkeypatch, place):
+    (tmp_path / "tasks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    Path(place, "desk.yaml").write_text(f"base: ./base\n{SMALLEST}")
+    spec = load_task(Path(place, "desk.yaml"))
+    assert spec.base.name == str(tmp_path / place / "base")
+    # However the task file was named, it is the same task.
+    assert load_task(tmp_path / place / "desk.yaml").digest() == spec.digest()
+
+
 def test_sources_and_bases(tmp_path):
     spec = parse_task(
         value(data={"train": ["a.jsonl", {"hub": "x/y"}], "test": "/b.csv"}, base="./model"),
