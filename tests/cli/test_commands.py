@@ -45,6 +45,13 @@ def test_init_writes_a_task_that_check_accepts(run, task):
     assert '"rows.yaml" exists' in again.err
 
 
+def test_init_names_the_rows_from_where_a_linked_folder_lies(run, task, tmp_path):
+    (tmp_path / "deep/tasks").mkdir(parents=True)
+    (tmp_path / "tasks").symlink_to(tmp_path / "deep/tasks")
+    assert run("init", "rows.jsonl", "--out", "tasks/rows.yaml").code == 0
+    assert "../../rows.jsonl" in (tmp_path / "deep/tasks/rows.yaml").read_text("utf-8")
+
+
 def test_check_says_what_would_be_trained_on(run, task):
     ran = run("check", task)
     assert ran.code == 0

@@ -279,6 +279,18 @@ def test_dump_is_short_and_reads_back_equal(tmp_path, changes):
         assert yaml.safe_load(text) == {**yaml.safe_load(SMALLEST), "name": "t"}
 
 
+def test_a_task_in_a_folder_behind_a_link_finds_its_rows(tmp_path):
+    (tmp_path / "disk/deep/runs").mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/runs").symlink_to(tmp_path / "disk/deep/runs")
+    (tmp_path / "project/rows.jsonl").touch()
+    spec = parse_task(value(data={"train": "rows.jsonl"}), name="t", folder=tmp_path / "project")
+    run = tmp_path / "project/runs"
+    (run / "task.yaml").write_text(dump_task(spec, run))
+    (found,) = load_task(run / "task.yaml").data.train
+    assert found.samefile(tmp_path / "project/rows.jsonl")
+
+
 def test_digest_follows_what_the_task_says_and_not_where_it_lies(tmp_path):
     here, there = (parse_task(value(), name="t", folder=tmp_path / f) for f in ("a", "b"))
     assert here.digest() == there.digest()
