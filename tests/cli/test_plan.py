@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pretune.api import plans
 from pretune.training.estimate.records import HISTORY
 
 QUICK = ("--no-base", "--no-dry-run")
@@ -61,6 +62,20 @@ def test_what_does_not_fit_and_the_way_out(run, task):
     assert {one["change"] for one in resources["knobs"]} >= {"train: {micro_batch_size: 4}"}
     ran = run("plan", task, "--memory", "0.2", *QUICK)
     assert "even all of them together do not fit" in ran.out
+
+
+def test_memory_that_is_no_size(run, task):
+    ran = run("plan", task, "--memory", "inf", *QUICK)
+    assert ran.code == 2
+    assert '"--memory inf" is no size; give a number of GB' in " ".join(ran.err.split())
+
+
+def test_where_free_memory_is_not_known(run, task, monkeypatch):
+    monkeypatch.setattr(plans, "room_on", lambda device: None)
+    ran = run("plan", task, "--json", *QUICK)
+    assert ran.code == 0, ran.err
+    assert ran.json["resources"]["room_bytes"] is None
+    assert "room for it: not known" in run("plan", task, *QUICK).out
 
 
 def test_a_latency_below_the_floor(run, task):
