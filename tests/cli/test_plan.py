@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pretune.api import plans
+from pretune.api import plans, tasks
 from pretune.training.estimate.records import HISTORY
 
 QUICK = ("--no-base", "--no-dry-run")
@@ -110,6 +110,14 @@ def test_slices_are_checked_by_eval_too(run, task):
     (goal,) = ran.json["goals"]
     assert goal["goal"] == "accuracy >= 0.99 where label = card"
     assert goal["outcome"] in ("pass", "fail", "undecided")
+
+
+def test_eval_refuses_a_slice_without_rows_before_it_measures(run, task, monkeypatch):
+    monkeypatch.setattr(tasks.Workbench, "open", lambda *_: pytest.fail("a base was loaded"))
+    edit_task(task, "labels:", 'goals: ["accuracy >= 0.9 where label = loam"]\nlabels:')
+    ran = run("eval", task)
+    assert ran.code == 2
+    assert 'none of the rows has "loam"' in " ".join(ran.err.split())
 
 
 def test_weights_that_cannot_be_reached(run, task):
