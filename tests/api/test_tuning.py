@@ -453,6 +453,21 @@ def test_trials_that_lost_their_journal_are_not_removed(task, tmp_path):
     assert not kept.exists()
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"seconds": null}'])
+def test_a_damaged_clock_is_said(tmp_path, text):
+    (tmp_path / "spent.json").write_text(text, encoding="utf-8")
+    with pytest.raises(StorageError, match=r'"[^"]*spent.json" is damaged .*; remove it'):
+        tuning._Clock(tmp_path)
+
+
+def test_a_damaged_record_is_said(task, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/journal.jsonl").touch()
+    (tmp_path / "out/search.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(StorageError, match=r'search.json" is damaged .*anew with --overwrite'):
+        pretune.tune(task, tmp_path / "out", SMALL)
+
+
 def test_two_searches_in_one_folder(task, tmp_path):
     with (
         folder_lock(tmp_path / "out", "tuning"),

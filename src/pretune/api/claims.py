@@ -50,6 +50,8 @@ def take_folder(
     elif record.exists():
         try:
             before = json.loads(record.read_text("utf-8"))
+            if not isinstance(before, dict):
+                raise ValueError("it names nothing")
         except ValueError as error:
             raise StorageError(
                 f'"{record}" is damaged ({error}); begin anew with --overwrite'

@@ -215,7 +215,13 @@ class _Clock:
         self._path = folder / "spent.json"
         self._before = 0.0
         if self._path.exists():
-            self._before = float(json.loads(self._path.read_text("utf-8"))["seconds"])
+            try:
+                self._before = float(json.loads(self._path.read_text("utf-8"))["seconds"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise StorageError(
+                    f'"{self._path}" is damaged ({type(error).__name__}); remove it, and the time '
+                    "spent so far is not counted, or begin anew with --overwrite"
+                ) from error
         self._began = time.monotonic()
 
     @property
