@@ -1,6 +1,10 @@
 """Every command does its job, and says so to people and to programs."""
 
 import json
+import shutil
+from pathlib import Path
+
+from registry.cases import make
 
 
 def test_help_is_quick_and_names_every_command(run):
@@ -138,6 +142,31 @@ def test_export_and_import_keep_the_adapter(run, task, tiny):
     assert back.code == 0, back.err
     assert run("adapters", "back", "--json").json[0]["digest"] == digest
     assert run("import", "peft", "--base", tiny).code == 2
+
+
+def test_adapters_are_listed_beside_damaged_ones(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = make(tmp_path / "runs", "desk", 1).folder
+    manifest = json.loads((whole / "manifest.json").read_text())
+    manifest |= {"notes": {"metrics": {"accuracy": 0.9}}, "parameters": 8}
+    (whole / "manifest.json").write_text(json.dumps(manifest))
+    for name, change in (
+        ("alien", lambda folder: (folder / "manifest.json").write_text('{"format": 1}')),
+        ("bare", lambda folder: (folder / "adapter.safetensors").unlink()),
+        ("cut", lambda folder: (folder / "manifest.json").write_text('{"form')),
+        (".draft", lambda folder: None),
+    ):
+        shutil.copytree(whole, tmp_path / "runs" / name)
+        change(tmp_path / "runs" / name)
+    listed = run("adapters", "--json")
+    assert listed.code == 0
+    found = {Path(one["folder"]).name: one for one in listed.json}
+    assert sorted(found) == ["alien", "bare", "cut", "desk-1"]
+    assert found["desk-1"]["parameters"] == 8
+    assert "is damaged: 'notes'" in found["alien"]["problem"]
+    assert "is no adapter: it lacks" in found["bare"]["problem"]
+    assert "is damaged" in found["cut"]["problem"]
+    assert run("adapters").code == 0
 
 
 def test_generate_reads_json_lines(run, task, monkeypatch):
