@@ -209,6 +209,12 @@ def refuse_others(step: Step, files: Mapping[str, Path]) -> None:
             raise BusyError(f'"{path}" exists; name another with --out, or replace it: --overwrite')
 
 
+def is_written(first: Path) -> bool:
+    """Whether a step that writes ``first``, of its files the first one, is over: all of them have
+    their names, which they take one after another."""
+    return first.exists() and not _journal_of({"first": first}).exists()
+
+
 def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
