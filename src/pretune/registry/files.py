@@ -77,12 +77,18 @@ class RegistryFiles:
 
         Raises:
             FileNotFoundError: no such task.
-            StorageError: damaged.
+            StorageError: damaged, or that of a task whose name differs in upper and lower case
+                alone, on a disk that does not tell them apart.
         """
         path = self.task_file(name)
         remedy = "restore it from a backup, or remove the file and add the task's runs again"
         state = _read(TaskState, path, remedy)
         if state.task != name:
+            if state.task.casefold() == name.casefold():
+                raise StorageError(
+                    f'"{path}" is the file of task "{state.task}", so no other task can be called '
+                    f'"{name}" here; choose a name that differs in more than case'
+                )
             raise _damaged(path, remedy)
         return state
 
