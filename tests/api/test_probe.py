@@ -249,6 +249,17 @@ def test_other_settings_want_another_folder(task, tmp_path):
     assert found.held_rows == 12
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_runs_of_no_probe_are_neither_removed_nor_mixed_with_its_own(task, tmp_path, overwrite):
+    mine = tmp_path / "out/runs/desk/run.json"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine", encoding="utf-8")
+    with pytest.raises(BusyError, match=r'holds "runs" and no "probe.json".*with --out'):
+        probe_augmentation(task(), tmp_path / "out", SMALL, overwrite=overwrite)
+    assert mine.read_text("utf-8") == "mine"
+    assert not (tmp_path / "out/probe.json").exists()
+
+
 def test_more_seed_rows_than_there_are(task, tmp_path):
     with pytest.raises(DataError, match=r'has "40" rows .* "2000" seed rows .* 40 or fewer'):
         probe_augmentation(task(), tmp_path / "out", parse_probe({"rows": [8, 2000]}))

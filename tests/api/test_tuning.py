@@ -23,6 +23,7 @@ from pretune.core.errors import (
     MissingExtra,
     PretuneError,
     SpecError,
+    StorageError,
     TrainingError,
     UnknownName,
 )
@@ -423,6 +424,48 @@ def test_a_folder_is_one_search_s(task, tmp_path, change, named):
         other, tmp_path / "out", SMALL.model_copy(update={"trials": 1}), overwrite=True
     )
     assert len(found.trials) == 1
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["rows", "trials", "similar"])
+def test_what_is_of_no_search_is_not_removed(task, tmp_path, name, overwrite):
+    mine = tmp_path / "out" / name / "train.jsonl"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine", encoding="utf-8")
+    with pytest.raises(BusyError, match=f'holds "{name}" and no "search.json".*with --out'):
+        pretune.tune(task, tmp_path / "out", SMALL, overwrite=overwrite)
+    assert mine.read_text("utf-8") == "mine"
+    assert not (tmp_path / "out/search.json").exists()
+
+
+def test_trials_that_lost_their_journal_are_not_removed(task, tmp_path):
+    hopeless = task.model_copy(update={"goals": _goals("p99_latency_ms < 0.00001")})
+    with pytest.raises(GoalMissed):
+        pretune.tune(hopeless, tmp_path / "out", SMALL)
+    kept = tmp_path / "out/trials/0000/trial.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}", encoding="utf-8")
+    with pytest.raises(StorageError, match=r'"trials" of a search and no "journal.jsonl"; restore'):
+        pretune.tune(hopeless, tmp_path / "out", SMALL)
+    assert kept.exists()
+    with pytest.raises(GoalMissed):
+        pretune.tune(hopeless, tmp_path / "out", SMALL, overwrite=True)
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"seconds": null}'])
+def test_a_damaged_clock_is_said(tmp_path, text):
+    (tmp_path / "spent.json").write_text(text, encoding="utf-8")
+    with pytest.raises(StorageError, match=r'"[^"]*spent.json" is damaged .*; remove it'):
+        tuning._Clock(tmp_path)
+
+
+def test_a_damaged_record_is_said(task, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/journal.jsonl").touch()
+    (tmp_path / "out/search.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(StorageError, match=r'search.json" is damaged .*anew with --overwrite'):
+        pretune.tune(task, tmp_path / "out", SMALL)
 
 
 def test_two_searches_in_one_folder(task, tmp_path):

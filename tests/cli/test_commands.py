@@ -1,6 +1,10 @@
 """Every command does its job, and says so to people and to programs."""
 
 import json
+import shutil
+from pathlib import Path
+
+from registry.cases import make
 
 
 def test_help_is_quick_and_names_every_command(run):
@@ -43,6 +47,13 @@ def test_init_writes_a_task_that_check_accepts(run, task):
     again = run("init", "rows.jsonl")
     assert again.code == 8
     assert '"rows.yaml" exists' in again.err
+
+
+def test_init_names_the_rows_from_where_a_linked_folder_lies(run, task, tmp_path):
+    (tmp_path / "deep/tasks").mkdir(parents=True)
+    (tmp_path / "tasks").symlink_to(tmp_path / "deep/tasks")
+    assert run("init", "rows.jsonl", "--out", "tasks/rows.yaml").code == 0
+    assert "../../rows.jsonl" in (tmp_path / "deep/tasks/rows.yaml").read_text("utf-8")
 
 
 def test_check_says_what_would_be_trained_on(run, task):
@@ -131,6 +142,31 @@ def test_export_and_import_keep_the_adapter(run, task, tiny):
     assert back.code == 0, back.err
     assert run("adapters", "back", "--json").json[0]["digest"] == digest
     assert run("import", "peft", "--base", tiny).code == 2
+
+
+def test_adapters_are_listed_beside_damaged_ones(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = make(tmp_path / "runs", "desk", 1).folder
+    manifest = json.loads((whole / "manifest.json").read_text())
+    manifest |= {"notes": {"metrics": {"accuracy": 0.9}}, "parameters": 8}
+    (whole / "manifest.json").write_text(json.dumps(manifest))
+    for name, change in (
+        ("alien", lambda folder: (folder / "manifest.json").write_text('{"format": 1}')),
+        ("bare", lambda folder: (folder / "adapter.safetensors").unlink()),
+        ("cut", lambda folder: (folder / "manifest.json").write_text('{"form')),
+        (".draft", lambda folder: None),
+    ):
+        shutil.copytree(whole, tmp_path / "runs" / name)
+        change(tmp_path / "runs" / name)
+    listed = run("adapters", "--json")
+    assert listed.code == 0
+    found = {Path(one["folder"]).name: one for one in listed.json}
+    assert sorted(found) == ["alien", "bare", "cut", "desk-1"]
+    assert found["desk-1"]["parameters"] == 8
+    assert "is damaged: 'notes'" in found["alien"]["problem"]
+    assert "is no adapter: it lacks" in found["bare"]["problem"]
+    assert "is damaged" in found["cut"]["problem"]
+    assert run("adapters").code == 0
 
 
 def test_generate_reads_json_lines(run, task, monkeypatch):

@@ -12,8 +12,10 @@ import pytest
 
 import pretune
 from cli.conftest import ROWS, write_rows
-from pretune.api import gate_run, gate_served
+from pretune.api import gate_run, gate_served, gating
+from pretune.core.errors import SpecError, StorageError
 from pretune.gating.evidence import read_evidence
+from registry.cases import evidence_of, make
 
 
 @pytest.fixture
@@ -145,6 +147,54 @@ def test_without_its_version_a_gate_leaves_the_registry_alone(run, task, trained
         ran.out.split()
     )
     assert files("registry") == before
+
+
+@pytest.fixture
+def measured(tmp_path, task, monkeypatch):
+    """A version in a registry, whose gate has this evidence and takes no time."""
+    made = make(tmp_path / "made", "desk", 0)
+    pretune.Registry.create("registry").add(made.version, made.folder)
+    found = evidence_of(made.version)
+
+    class Measured:
+        def __init__(self, *_, **__):
+            pass
+
+        def run(self):
+            return found
+
+    monkeypatch.setattr(gating, "Gate", Measured)
+    return made.folder, found
+
+
+def test_a_registry_that_cannot_be_written_loses_no_measuring(run, measured, monkeypatch):
+    adapter, found = measured
+
+    def full(*_):
+        raise StorageError("no space left on device")
+
+    monkeypatch.setattr(pretune.Registry, "gate", full)
+    where = ("--registry", "registry", "--out", "gate", "--junit", "junit.xml")
+    ran = run("gate", "desk.yaml", adapter, *where)
+    assert (ran.code, "no space left" in ran.err) == (7, True)
+    assert read_evidence(Path("gate/evidence.json")) == found
+    assert ElementTree.parse("junit.xml").getroot().find("testsuite") is not None
+
+
+def test_a_folder_that_cannot_be_written_loses_no_measuring(run, measured):
+    adapter, found = measured
+    ran = run("gate", "desk.yaml", adapter, "--registry", "registry", "--out", "desk.yaml/gate")
+    assert ran.code == 7
+    assert pretune.Registry("registry").task("desk").history[-1].evidence == found.digest
+
+
+def test_a_load_without_end(run, measured):
+    ran = run("gate", "desk.yaml", measured[0], "--load-seconds", "inf")
+    assert ran.code == 2
+    assert 'a load of "inf" seconds never ends or never begins' in " ".join(ran.err.split())
+    for seconds in (0.0, float("nan")):
+        with pytest.raises(SpecError, match="give a number of seconds"):
+            pretune.GateOptions(load_seconds=seconds)
 
 
 def test_latency_cost_and_memory_are_those_of_a_served_task(run, task, trained):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pretune.api import plans, tasks
 from pretune.training.estimate.records import HISTORY
 
 QUICK = ("--no-base", "--no-dry-run")
@@ -63,6 +64,20 @@ def test_what_does_not_fit_and_the_way_out(run, task):
     assert "even all of them together do not fit" in ran.out
 
 
+def test_memory_that_is_no_size(run, task):
+    ran = run("plan", task, "--memory", "inf", *QUICK)
+    assert ran.code == 2
+    assert '"--memory inf" is no size; give a number of GB' in " ".join(ran.err.split())
+
+
+def test_where_free_memory_is_not_known(run, task, monkeypatch):
+    monkeypatch.setattr(plans, "room_on", lambda device: None)
+    ran = run("plan", task, "--json", *QUICK)
+    assert ran.code == 0, ran.err
+    assert ran.json["resources"]["room_bytes"] is None
+    assert "room for it: not known" in run("plan", task, *QUICK).out
+
+
 def test_a_latency_below_the_floor(run, task):
     edit_task(task, "labels:", 'goals: ["p99_latency_ms < 0.000001"]\nlabels:')
     ran = run("plan", task, *QUICK)
@@ -95,6 +110,14 @@ def test_slices_are_checked_by_eval_too(run, task):
     (goal,) = ran.json["goals"]
     assert goal["goal"] == "accuracy >= 0.99 where label = card"
     assert goal["outcome"] in ("pass", "fail", "undecided")
+
+
+def test_eval_refuses_a_slice_without_rows_before_it_measures(run, task, monkeypatch):
+    monkeypatch.setattr(tasks.Workbench, "open", lambda *_: pytest.fail("a base was loaded"))
+    edit_task(task, "labels:", 'goals: ["accuracy >= 0.9 where label = loam"]\nlabels:')
+    ran = run("eval", task)
+    assert ran.code == 2
+    assert 'none of the rows has "loam"' in " ".join(ran.err.split())
 
 
 def test_weights_that_cannot_be_reached(run, task):

@@ -64,6 +64,20 @@ def test_an_adapter_of_two_versions_stays_for_the_other(tmp_path):
     assert registry.files.adapter_whole(twin.version.adapter)
 
 
+def test_a_link_in_the_place_of_an_adapter_goes_and_what_it_leads_to_stays(tmp_path):
+    registry, (one, *_) = filled(tmp_path, count=1)
+    folder = registry.adapter_folder(one.version)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    left = folder.with_name(".left")
+    left.symlink_to(tmp_path / "elsewhere")
+    registry.remove("desk")
+    assert collect(registry) == ((one.digest,), (one.version.adapter,), 1)
+    assert not folder.is_symlink()
+    assert not left.is_symlink()
+    assert list((tmp_path / "elsewhere").iterdir())
+
+
 def test_what_a_living_process_uses_stays_and_what_a_dead_one_used_goes(tmp_path):
     registry, (first, *rest) = filled(tmp_path)
     for one in (first, *rest):

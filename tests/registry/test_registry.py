@@ -235,6 +235,19 @@ def test_a_record_whose_spec_means_nothing_is_refused_like_any_damaged_one(tmp_p
     assert registry.promote("desk", first.digest).current == first.digest
 
 
+def test_a_name_that_differs_in_case_alone_is_taken_and_not_damaged(tmp_path):
+    """Such disks open the one file under either name; here it lies under both."""
+    registry, _ = filled(tmp_path)
+    other = make(tmp_path / "made", "Desk", 1)
+    shutil.copyfile(registry.files.task_file("desk"), registry.files.task_file("Desk"))
+    for ask in (lambda: registry.task("Desk"), lambda: registry.add(other.version, other.folder)):
+        with pytest.raises(
+            StorageError, match=r'of task "desk", so no other .*"Desk" here; choose'
+        ):
+            ask()
+    assert registry.task("desk").task == "desk"
+
+
 def test_a_removed_task_is_gone_and_may_come_back(tmp_path):
     registry, (first, *_) = filled(tmp_path)
     registry.promote("desk", first.digest)

@@ -1,5 +1,7 @@
 """The study: halving, queues, journals cut short, and the same choices in parts as in a piece."""
 
+import errno
+
 import pytest
 
 from pretune.core.errors import StorageError
@@ -75,6 +77,28 @@ def test_a_line_cut_short_is_forgotten(tmp_path):
     again.ask()
     assert journal.read_bytes().startswith(whole)
     assert study_in(tmp_path).begun == 2
+
+
+def test_a_full_disk_is_said_whatever_is_told(tmp_path, monkeypatch):
+    from optuna.storages.journal import JournalFileBackend
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    study, space = study_in(tmp_path), make_space()
+    asked = study.ask()
+    asked.point(space)
+    monkeypatch.setattr(JournalFileBackend, "append_logs", full)
+    tell = (study.ask, lambda: asked.hopeless([0.5]), lambda: asked.finished(0.5), asked.left)
+    for one in tell:
+        with pytest.raises(StorageError, match=r'write ".*journal.jsonl": No space left on device'):
+            one()
+
+
+def test_a_journal_that_cannot_be_opened_is_said(tmp_path):
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(StorageError, match=r'cannot (read|write) ".*journal.jsonl"'):
+        study_in(tmp_path)
 
 
 def test_a_damaged_journal_is_said(tmp_path):

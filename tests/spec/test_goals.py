@@ -42,6 +42,10 @@ def task(*goals: object) -> TaskSpec:
             "accuracy where team = cards and loans",
             0.9,
         ),
+        # More digits than a number usually has are no less a part of the promise.
+        ("accuracy >= 0.87654321", "accuracy", 0.87654321),
+        ("p99_latency_ms < 12345678 at 0.1234567 rps", "p99_latency_ms at 0.1234567 rps", 12345678),
+        ("serve_memory_gb < 1.2345678e-7", "serve_memory_gb", 1.2345678e-7),
     ],
 )
 def test_what_a_goal_means_and_that_it_is_written_as_it_was_read(said, measure, threshold):

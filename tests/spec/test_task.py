@@ -112,6 +112,17 @@ def test_a_run_finds_the_base_that_its_task_file_named_from_another_folder(
     assert Path(found).samefile(Path(place, "../base"))
 
 
+@pytest.mark.parametrize("place", [".", "tasks"])
+def test_a_base_is_found_from_another_working_folder(tmp_path, monkeypatch, place):
+    (tmp_path / "tasks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    Path(place, "desk.yaml").write_text(f"base: ./base\n{SMALLEST}")
+    spec = load_task(Path(place, "desk.yaml"))
+    assert spec.base.name == str(tmp_path / place / "base")
+    # However the task file was named, it is the same task.
+    assert load_task(tmp_path / place / "desk.yaml").digest() == spec.digest()
+
+
 def test_sources_and_bases(tmp_path):
     spec = parse_task(
         value(data={"train": ["a.jsonl", {"hub": "x/y"}], "test": "/b.csv"}, base="./model"),
@@ -266,6 +277,18 @@ def test_dump_is_short_and_reads_back_equal(tmp_path, changes):
     assert parse_task(yaml.safe_load(text), folder=tmp_path) == spec
     if not changes:
         assert yaml.safe_load(text) == {**yaml.safe_load(SMALLEST), "name": "t"}
+
+
+def test_a_task_in_a_folder_behind_a_link_finds_its_rows(tmp_path):
+    (tmp_path / "disk/deep/runs").mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/runs").symlink_to(tmp_path / "disk/deep/runs")
+    (tmp_path / "project/rows.jsonl").touch()
+    spec = parse_task(value(data={"train": "rows.jsonl"}), name="t", folder=tmp_path / "project")
+    run = tmp_path / "project/runs"
+    (run / "task.yaml").write_text(dump_task(spec, run))
+    (found,) = load_task(run / "task.yaml").data.train
+    assert found.samefile(tmp_path / "project/rows.jsonl")
 
 
 def test_digest_follows_what_the_task_says_and_not_where_it_lies(tmp_path):

@@ -15,7 +15,8 @@ def take_folder(
     what: str,
     identity: Mapping[str, Any],
     *,
-    overwrite: Sequence[str] | None = None,
+    parts: Sequence[str],
+    anew: Sequence[str] | None = None,
     may_be_added: Sequence[str] = (),
     more: Mapping[str, Any] | None = None,
 ) -> None:
@@ -25,22 +26,32 @@ def take_folder(
 
     Args:
         identity: what must be the same at every call, by the names a user knows.
-        overwrite: begin anew, without these files and folders of earlier work.
+        parts: files and folders that the work makes beside its record.
+        anew: begin anew, without these of the ``parts``.
         may_be_added: names that earlier calls need not have had.
         more: is kept beside the identity and may change.
 
     Raises:
-        BusyError: the folder holds such work about something else.
+        BusyError: the folder holds such work about something else, or what is of no such work.
         StorageError: its record is damaged.
     """
     before: dict[str, Any] = {}
-    if overwrite is not None:
-        for name in overwrite:
+    there = next((name for name in parts if (record.parent / name).exists()), None)
+    if there is not None and not record.exists():
+        # Whose it is nobody knows: it is neither written into nor removed, whatever was asked.
+        raise BusyError(
+            f'"{record.parent}" holds "{there}" and no "{record.name}", so it is not of {what}; '
+            "name another folder with --out, or move it away"
+        )
+    if anew is not None:
+        for name in anew:
             path = record.parent / name
             path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     elif record.exists():
         try:
             before = json.loads(record.read_text("utf-8"))
+            if not isinstance(before, dict):
+                raise ValueError("it names nothing")
         except ValueError as error:
             raise StorageError(
                 f'"{record}" is damaged ({error}); begin anew with --overwrite'

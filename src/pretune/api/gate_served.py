@@ -105,7 +105,7 @@ def _load(
     asked = [p for goal in goals if goal.load == rps if (p := percentile_of(goal.metric))]
     needed = [values_needed(one / 100) for one in asked]
     wanted = int(_SPARE * max([_FEWEST, *needed]))
-    count = wanted if rps is None else max(1, min(wanted, int(rps * seconds)))
+    count = wanted if rps is None else max(1, int(min(wanted, rps * seconds)))
     at = None if rps is None else _times(rps, count)
     told = _ask(server, _bodies(task, rows, count, salt=f"at {rps}"), at, seconds)
     answered = len(told["latency"]) - told["failed"]

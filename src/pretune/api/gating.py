@@ -1,5 +1,7 @@
 """The gate: may an adapter answer? What it is held against, and where the evidence is kept."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +39,14 @@ class GateOptions:
     load_seconds: float = 60.0
     why: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise SpecError where ``load_seconds`` is no time."""
+        if not 0 < self.load_seconds < math.inf:
+            raise SpecError(
+                f'a load of "{self.load_seconds:g}" seconds never ends or never begins; give a '
+                "number of seconds, such as 60"
+            )
+
 
 @dataclass(frozen=True)
 class Gated:
@@ -62,12 +72,14 @@ def gate(
     options: GateOptions | None = None,
     *,
     tell: Tell = lambda _: None,
+    keep: Callable[[Gated], None] = lambda _: None,
 ) -> Gated:
     """Measure all that ``task`` promises of ``adapter``, and say whether it may answer.
 
     ``adapter`` is an adapter's folder, a run's, or with a registry a version's digest or the
     beginning of it. A registry is changed once, at the end: the evidence is kept with the version
-    that has this adapter under this spec, if there is one.
+    that has this adapter under this spec, if there is one. ``keep`` is given what was found before
+    that, so that a registry that cannot be written loses no measuring.
 
     Raises:
         UnknownName: a goal on what nobody measures, a column that no row has, no such version.
@@ -89,11 +101,13 @@ def gate(
         load_seconds=options.load_seconds,
         tell=tell,
     ).run()
-    if registry is None:
-        return Gated(found)
-    version = version or registry.version_of(spec.name, found.subject)
-    if version is not None:
-        registry.gate(spec.name, version, found, Author.of_process(options.why))
+    try:
+        keep(Gated(found))
+    finally:  # nor does a folder that cannot be written
+        if registry is not None:
+            version = version or registry.version_of(spec.name, found.subject)
+            if version is not None:
+                registry.gate(spec.name, version, found, Author.of_process(options.why))
     return Gated(found, version)
 
 

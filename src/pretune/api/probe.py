@@ -21,6 +21,9 @@ from pretune.evaluation.effects import Effect, effect_of, effects_markdown
 from pretune.spec.probing import ProbeSpec
 from pretune.spec.task import TaskSpec
 
+_PARTS = ("rows", "runs")
+"""What a probe makes beside its record."""
+
 
 @dataclass(frozen=True)
 class Probed:
@@ -81,7 +84,8 @@ def probe_augmentation(
     Raises:
         SpecError: a chat task, which no operator varies.
         DataError: fewer rows than asked for, or no operator finds anything to change.
-        BusyError: ``out`` is in use, or holds a probe of other rows or settings.
+        BusyError: ``out`` is in use, holds a probe of other rows or settings, or rows or runs of
+            no probe.
         KeyboardInterrupt: Ctrl-C in a training; the same call goes on with it.
     """
     folder, spec = Path(out), spec or ProbeSpec()
@@ -94,7 +98,8 @@ def probe_augmentation(
             folder / "probe.json",
             "a probe",
             identity,
-            overwrite=("rows", "runs") if overwrite else None,
+            parts=_PARTS,
+            anew=_PARTS if overwrite else None,
             may_be_added=("rewriting", *_files(spec)),
         )
         rows = TrialRows(task, data, folder / "rows", spec, augment_rows)

@@ -17,7 +17,7 @@ from pretune.api.tuned import BEST_FILE, outcome_of, write_reports
 from pretune.api.tuned_served import serve_the_best
 from pretune.api.workbench import Workbench
 from pretune.core.digest import SHORT
-from pretune.core.errors import BudgetError, GoalMissed, TrainingError
+from pretune.core.errors import BudgetError, GoalMissed, StorageError, TrainingError
 from pretune.core.events import Event
 from pretune.core.files import folder_lock, write_atomic
 from pretune.core.protocols import EventSink
@@ -32,8 +32,10 @@ from pretune.spec.dump import task_value
 from pretune.spec.search import SearchSpec
 from pretune.spec.task import TaskSpec
 
-_PARTS = ("trials", "rows", "similar", JOURNAL, "spent.json", BEST_FILE)
-"""What earlier work leaves in the folder."""
+_SIMILAR = "similar"
+_PARTS = (JOURNAL, "trials", "rows", "spent.json", BEST_FILE, _SIMILAR)
+"""What a search makes beside its record. The journal goes first where all is removed: what a kill
+leaves of the others is then seen to be incomplete."""
 
 
 def tune(
@@ -67,7 +69,9 @@ def tune(
         UnknownName: a goal on a metric that nobody knows.
         GoalMissed: a goal rules out every configuration, or nothing fits.
         BudgetError: the minutes are too few for one trial, or were spent before one was finished.
-        BusyError: ``out`` is in use, or holds a search of another task, base, rows or space.
+        BusyError: ``out`` is in use, or holds a search of another task, base, rows or space, or
+            what is of no search.
+        StorageError: what ``out`` holds of a search is damaged, or cannot be written.
         MissingExtra: Optuna is not installed.
         KeyboardInterrupt: Ctrl-C in a training; the same call goes on with it.
     """
@@ -112,20 +116,27 @@ def _opened(
         "registry": None if registry is None else str(registry.resolve()),
         **{f"search.{key}": value for key, value in spec.shared().items()},
     }
+    begun = [name for name in _PARTS if name != _SIMILAR and (folder / name).exists()]
+    if begun and JOURNAL not in begun and (folder / SEARCH_FILE).exists() and not overwrite:
+        raise StorageError(
+            f'"{folder}" holds "{begun[0]}" of a search and no "{JOURNAL}"; restore that from a '
+            "backup, name another folder with --out, or begin anew with --overwrite"
+        )
     # Where no trial was asked for yet, whatever was refused there holds nothing to go on with.
-    anew = overwrite or not (folder / JOURNAL).exists()
+    refused = None if begun else (_SIMILAR,)
     take_folder(
         folder / SEARCH_FILE,
         "a search",
         identity,
-        overwrite=(SEARCH_FILE, *_PARTS) if anew else None,
+        parts=_PARTS,
+        anew=_PARTS if overwrite else refused,
         more={
             "spec": task_value(task),
             "search": spec.model_dump(mode="json", exclude_unset=True),
         },
     )
     if registry is not None and spec.similar:
-        find_similar(registry, task.name, workbench, data.train, spec.similar, folder / "similar")
+        find_similar(registry, task.name, workbench, data.train, spec.similar, folder / _SIMILAR)
     return Search(folder, task, spec, workbench, data, len(devices))
 
 
@@ -204,7 +215,13 @@ class _Clock:
         self._path = folder / "spent.json"
         self._before = 0.0
         if self._path.exists():
-            self._before = float(json.loads(self._path.read_text("utf-8"))["seconds"])
+            try:
+                self._before = float(json.loads(self._path.read_text("utf-8"))["seconds"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise StorageError(
+                    f'"{self._path}" is damaged ({type(error).__name__}); remove it, and the time '
+                    "spent so far is not counted, or begin anew with --overwrite"
+                ) from error
         self._began = time.monotonic()
 
     @property

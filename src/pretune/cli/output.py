@@ -12,8 +12,9 @@ from rich.text import Text
 
 from pretune.core.errors import PretuneError
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# Names and paths are printed as they are, whatever brackets and colons they hold.
+console = Console(highlight=False, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -52,7 +53,6 @@ def telling_new_key(key: Path | None) -> Iterator[None]:
                 f'made key file "{key}" and its vault beside it; keep both, and apart from the '
                 "rows: without them there is no way back",
                 style="yellow",
-                markup=False,
                 soft_wrap=True,  # a path that is broken into lines cannot be copied
             )
 
@@ -65,7 +65,7 @@ def report_error(error: PretuneError, *, as_json: bool) -> None:
     else:
         errors.print("error:", style="bold red", end=" ")
         # Broken by whoever shows it, or not at all: a path must stay one that can be copied.
-        errors.print(str(error), markup=False, soft_wrap=True)
+        errors.print(str(error), soft_wrap=True)
 
 
 def quiet_libraries() -> None:

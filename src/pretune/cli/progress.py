@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 @contextmanager
 def counting(title: str) -> Iterator[Callable[[int], None]]:
     """Yield what to call with the number of rows just done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} rows"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed} rows"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
         bar = progress.add_task(title, total=None)
         yield lambda count: progress.update(bar, advance=count)
@@ -34,7 +38,11 @@ def counting(title: str) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def passing(title: str) -> Iterator[Callable[[str, int], None]]:
     """Yield what to call with the name of a pass over the rows and the number of rows just done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} rows"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed} rows"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
         bars: dict[str, TaskID] = {}
 
@@ -52,7 +60,11 @@ def asking(
 ) -> Iterator[Callable[["Standing"], None]]:
     """Yield what to call with how far asking a teacher is, and what it has cost; ``made`` comes of
     ``pieces``."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
         bar = progress.add_task(title, total=None, told="reading")
 
@@ -78,7 +90,7 @@ class Findings:
         """Print the findings of a ``data.report``."""
         if event.kind == "data.report":
             for finding in event.values["findings"]:
-                errors.print(finding, style="yellow", markup=False)
+                errors.print(finding, style="yellow")
 
 
 class Probing:
@@ -121,7 +133,7 @@ class Stages:
         self._seconds = dict(seconds)
         self._shares = dict.fromkeys(seconds, 0.0)
         self._began = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         remaining = (TextColumn("left"), TimeRemainingColumn())
         self._bar = Progress(*columns, *remaining, console=errors, transient=True)
         self._task = self._bar.add_task("starting", total=sum(seconds.values()))

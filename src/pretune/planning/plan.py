@@ -1,5 +1,6 @@
 """A plan: what became of each goal before training, what training takes, what is advised."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,7 +65,8 @@ class Fit(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Resources:
     """``reckoned`` and, if there was a dry run, what it ``measured``; ``estimate`` is the better of
-    both. ``room`` is bytes that training may take; ``way_out`` is there unless it fits."""
+    both. ``room`` is bytes that training may take, infinite where nobody knows; ``way_out`` is
+    there unless it fits."""
 
     reckoned: Estimate
     measured: Measured | None
@@ -107,7 +109,7 @@ class Resources:
         return {
             "fit": str(self.fit),
             "source": str(self.estimate.source),
-            "room_bytes": round(self.room),
+            "room_bytes": None if math.isinf(self.room) else round(self.room),
             "libraries_bytes": self.idle,
             "device": self.device,
             "devices": self.devices,

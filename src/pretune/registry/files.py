@@ -77,12 +77,18 @@ class RegistryFiles:
 
         Raises:
             FileNotFoundError: no such task.
-            StorageError: damaged.
+            StorageError: damaged, or that of a task whose name differs in upper and lower case
+                alone, on a disk that does not tell them apart.
         """
         path = self.task_file(name)
         remedy = "restore it from a backup, or remove the file and add the task's runs again"
         state = _read(TaskState, path, remedy)
         if state.task != name:
+            if state.task.casefold() == name.casefold():
+                raise StorageError(
+                    f'"{path}" is the file of task "{state.task}", so no other task can be called '
+                    f'"{name}" here; choose a name that differs in more than case'
+                )
             raise _damaged(path, remedy)
         return state
 
@@ -181,8 +187,9 @@ class RegistryFiles:
         return _whole(self.adapter_folder(digest), digest)
 
     def remove(self, path: Path) -> None:
-        """Remove a file or folder so that nobody sees half of it."""
-        if path.is_dir():
+        """Remove a file or folder so that nobody sees half of it; of a link what it leads to
+        stays."""
+        if _is_folder(path):
             gone = path.with_name(f".{path.name}.gone")
             shutil.rmtree(gone, ignore_errors=True)
             path.rename(gone)
@@ -195,7 +202,7 @@ class RegistryFiles:
     @staticmethod
     def discard(path: Path) -> None:
         """Remove what nobody reads."""
-        if path.is_dir():
+        if _is_folder(path):
             shutil.rmtree(path)
         else:
             path.unlink()
@@ -205,6 +212,11 @@ class RegistryFiles:
         for folder in (self.tasks, self.versions, self.adapters, self.evidence, self.pins):
             if folder.is_dir():
                 yield from (path for path in folder.iterdir() if path.name.startswith("."))
+
+
+def _is_folder(path: Path) -> bool:
+    """A folder itself, and no link to one, which is removed like a file."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _whole(folder: Path, digest: str) -> bool:

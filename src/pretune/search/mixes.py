@@ -8,6 +8,7 @@ from typing import Any
 from pretune.core.files import folder_lock
 from pretune.core.origin import RowKind
 from pretune.data.mix import mix_rows
+from pretune.data.workshop.draft import is_written
 from pretune.data.workshop.tracked import Unread, read_tracked
 from pretune.spec.data import DataSpec
 from pretune.spec.mixing import MixSpec
@@ -39,7 +40,7 @@ class Mixes:
             limits = {kind: share for kind, share in shares.items() if share < 1}
             name = "-".join(f"{kind}-{share:g}" for kind, share in limits.items())
             train = self._folder / name / "train.jsonl" if limits else whole / "train.jsonl"
-            if not train.exists():
+            if not is_written(train):
                 none = {"validation_share": 0.0, "test_share": 0.0}
                 mix_rows(
                     [whole / "train.jsonl"], train.parent, MixSpec(shares=dict(limits), **none)
@@ -53,7 +54,7 @@ class Mixes:
     def _whole(self) -> Path:
         """The folder of all training rows and of the held-out rows."""
         folder, data, template = self._folder / "all", self._task.data, self._task.template
-        if not (folder / "train.jsonl").exists():
+        if not is_written(folder / "train.jsonl"):
             asks = [
                 column
                 for text in (template.system, template.context, template.user)

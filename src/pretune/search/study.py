@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pretune.core.errors import MissingExtra, StorageError
+from pretune.core.files import storage_errors
 from pretune.search.point import Point
 from pretune.search.space import Choose, Space
 
@@ -38,19 +39,22 @@ def need_optuna() -> None:
 
 
 class Study:
-    """The trials of one search. Processes may share a folder; each opens its own study."""
+    """The trials of one search. Processes may share a folder; each opens its own study.
+
+    Raises:
+        StorageError: the journal is damaged; or, at any call, it cannot be written.
+    """
 
     def __init__(self, folder: Path, *, higher_is_better: bool, seed: int) -> None:
         need_optuna()
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
         path = folder / FILE_NAME
         self._seed = seed
-        backend = JournalFileBackend(str(path), _FreedByDeath(path))  # type: ignore[arg-type]
+        journal: Any = _Journal(path)
         try:
             self._study = optuna.create_study(
-                storage=optuna.storages.JournalStorage(backend),
+                storage=optuna.storages.JournalStorage(journal),
                 study_name=_NAME,
                 direction="maximize" if higher_is_better else "minimize",
                 pruner=optuna.pruners.SuccessiveHalvingPruner(
@@ -149,6 +153,27 @@ class Asked:
         self._study.tell(self._trial, value, optuna.trial.TrialState[state])
 
 
+class _Journal:
+    """Optuna's journal file. What the system refuses, at whichever call, is said as everywhere."""
+
+    def __init__(self, path: Path) -> None:
+        from optuna.storages.journal import JournalFileBackend
+
+        self._path = path
+        with storage_errors("write", path):
+            self._file = JournalFileBackend(str(path), _FreedByDeath(path))  # type: ignore[arg-type]
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Its lines from that one on."""
+        with storage_errors("read", self._path):
+            yield from self._file.read_logs(log_number_from)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines."""
+        with storage_errors("write", self._path):
+            self._file.append_logs(logs)
+
+
 class _FreedByDeath:
     """A lock of the journal that no killed process leaves behind; Optuna's own are files."""
 
@@ -183,5 +208,10 @@ def _cut_torn_line(path: Path) -> None:
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Ask in this block alone, so that no two processes count the same trials."""
-    with FileLock(folder / ".asking.lock"):
+    lock = FileLock(folder / ".asking.lock")
+    with storage_errors("lock", folder):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

@@ -31,10 +31,8 @@ class BaseSpec(Strict):
         return {"name": value} if isinstance(value, str) else value
 
     def placed(self, folder: Path) -> "BaseSpec":
-        """With a name that begins with a dot relative to ``folder``; where ``folder`` does not end
-        that, as a whole path: a run keeps its task file in another folder."""
+        """With a name that begins with a dot taken from ``folder``, as a whole path: a run keeps
+        its task file in another folder, and is used from others still."""
         if not self.name.startswith("."):
             return self
-        path = folder / self.name
-        path = path.absolute() if str(path).startswith(".") else path
-        return self.model_copy(update={"name": str(path)})
+        return self.model_copy(update={"name": str((folder / self.name).absolute())})

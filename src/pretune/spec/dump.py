@@ -1,11 +1,11 @@
 """Writing tasks: the shortest YAML, or mapping, that says the same."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pretune.core.paths import relative_path
 from pretune.spec.data import HubSource
 from pretune.spec.task import TaskSpec, default_metrics, default_scope
 
@@ -67,4 +67,4 @@ def _source(source: Path | HubSource, folder: Path | None) -> Any:
 
 
 def _path(path: Path, folder: Path | None) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix() if folder else path.as_posix()
+    return relative_path(path, folder) if folder else path.as_posix()

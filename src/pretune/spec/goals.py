@@ -88,7 +88,8 @@ class Goal(Strict):
         known = quantity(self.metric)
         if self.load is not None and not (known and known.under_load):
             raise ValueError(
-                f'"{self.metric}" does not depend on a load; leave out "at {self.load:g} rps"'
+                f'"{self.metric}" does not depend on a load; leave out '
+                f'"at {_number(self.load)} rps"'
             )
         if self.slice is not None and known is not None:
             raise ValueError(
@@ -97,8 +98,8 @@ class Goal(Strict):
             )
         if known is not None and self.threshold <= 0:
             raise ValueError(
-                f'goal "{self}" asks for {known.says} of "{self.threshold:g}"; give a positive '
-                f"number ({known.unit})"
+                f'goal "{self}" asks for {known.says} of "{_number(self.threshold)}"; give '
+                f"a positive number ({known.unit})"
             )
         if (known is not None and known.priced) != (self.price_per_hour is not None):
             raise ValueError(
@@ -118,7 +119,7 @@ class Goal(Strict):
     def measure(self) -> str:
         """The name under which results hold its value: metric, load and slice."""
         text = self.metric
-        text += f" at {self.load:g} rps" if self.load is not None else ""
+        text += f" at {_number(self.load)} rps" if self.load is not None else ""
         return f"{text} where {_conditions(self.slice)}" if self.slice else text
 
     def holds(self, value: float) -> bool:
@@ -131,7 +132,7 @@ class Goal(Strict):
         return self.op in (">=", ">")
 
     def __str__(self) -> str:
-        text = f"{self.metric} {self.op} {self.threshold:g}"
+        text = f"{self.metric} {self.op} {_number(self.threshold)}"
         return text + self.measure.removeprefix(self.metric)
 
     def value(self) -> str | dict[str, Any]:
@@ -177,6 +178,12 @@ def _never_above(one: Goal, other: Goal) -> bool:
     if lower is None or higher is None or lower > higher:
         return False
     return one.quantity == other.quantity and one.load == other.load
+
+
+def _number(value: float) -> str:
+    """As short as it can be and still be read as the same number: a task's digest holds it."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _read(text: Any) -> dict[str, Any]:

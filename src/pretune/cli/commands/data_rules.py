@@ -48,7 +48,7 @@ def rules(
         listed = "\n  ".join(report.contradictions)
         raise SpecError(f'rules "{spec.name}" contradict themselves:\n  {listed}')
     for finding in report.findings:
-        errors.print(f"{finding.fault}: {finding.said}", style="yellow", markup=False)
+        errors.print(f"{finding.fault}: {finding.said}", style="yellow")
     with counting(f"rules {spec.name}") as progress:
         written = make_rows(
             spec,

@@ -57,7 +57,7 @@ def _served_or_not(work: "Demo") -> "list[Reply]":
     try:
         return work.serve_together()
     except PretuneError as error:
-        errors.print(f"not served: {error}", markup=False)
+        errors.print(f"not served: {error}")
         return []
 
 

@@ -36,17 +36,19 @@ def evaluate(
     """Measure a task with 95 % intervals and check its goals; exit code 10 if a goal fails."""
     from pretune import api
     from pretune.cli.tables import evaluation_table
+    from pretune.data.slices import slices_of
     from pretune.evaluation.evaluate import save_evaluation
     from pretune.evaluation.goals import Outcome
     from pretune.spec.task import load_task
 
     spec = load_task(task)
     quiet_libraries()
+    slices_of(spec)  # goals about rows that are not there are refused before anything is measured
     with counting(f"{spec.name}, {split}") as progress:
         found = api.evaluate(spec, adapter, split=split.value, progress=progress)
-    goals = api.check_task_goals(spec, found)
     if out is not None:
         save_evaluation(found, out)
+    goals = api.check_task_goals(spec, found)
     result = asdict(found)
     del result["predictions"]
     result["goals"] = [

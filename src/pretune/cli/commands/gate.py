@@ -38,7 +38,7 @@ def gate(
     speak of it, latency, memory and cost of the served task. Exit code 0: pass; 10: fail; 13:
     undecided.
     """
-    from pretune.api.gating import GateOptions
+    from pretune.api.gating import Gated, GateOptions
     from pretune.api.gating import gate as gate_adapter
     from pretune.cli.commands.evaluate import GOAL_MISSED
     from pretune.cli.gate_text import gate_text
@@ -48,14 +48,21 @@ def gate(
     spec = load_task(task)
     quiet_libraries()
     options = GateOptions(registry, margin, load_seconds, why)
+
+    def keep(found: Gated) -> None:
+        if out is not None:
+            found.save(out)
+        if junit is not None:
+            found.save_junit(junit)
+
     with errors.status(f"{spec.name}: starting") as status:
         found = gate_adapter(
-            spec, adapter, options, tell=lambda part: status.update(f"{spec.name}: {part}")
+            spec,
+            adapter,
+            options,
+            tell=lambda part: status.update(f"{spec.name}: {part}"),
+            keep=keep,
         )
-    if out is not None:
-        found.save(out)
-    if junit is not None:
-        found.save_junit(junit)
     evidence = found.evidence
     result = {
         "digest": evidence.digest,

@@ -1,6 +1,5 @@
 """``pretune init``: write a task file for a data file."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ def init(
     """Propose a task file: columns, labels and language are guessed from the rows."""
     from pretune.core.errors import BusyError, DataError
     from pretune.core.files import write_atomic
+    from pretune.core.paths import relative_path
     from pretune.data.rejected import Rejected
     from pretune.data.sources import read_rows
     from pretune.spec.init import propose_task
@@ -33,7 +33,7 @@ def init(
     if not rows:
         first = next((f": {row.row_id}: {row.detail}" for row in read), "")  # type: ignore[union-attr]
         raise DataError(f'"{data}" holds no readable rows{first}')
-    where = Path(os.path.relpath(data, path.parent)).as_posix()
+    where = relative_path(data, path.parent)
     proposal = propose_task(rows, where, path.stem, encoding)
     write_atomic(path, proposal.yaml)
     shown = Syntax(proposal.yaml, "yaml", background_color="default", word_wrap=True)

@@ -1,5 +1,6 @@
 """``pretune plan``: goals, memory, time and advice, before anything is trained."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +48,14 @@ def plan(
     from pretune.api.plans import PlanOptions
     from pretune.api.plans import plan as plan_task
     from pretune.cli.plan_text import plan_text
+    from pretune.core.errors import SpecError
     from pretune.spec.task import load_task
 
+    if memory is not None and not math.isfinite(memory):
+        raise SpecError(
+            f'"--memory {memory}" is no size; give a number of GB, or leave it out to plan with '
+            "what is free here"
+        )
     spec = load_task(task)
     quiet_libraries()
     options = PlanOptions(

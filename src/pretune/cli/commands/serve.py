@@ -59,9 +59,9 @@ def serve(
     service = app.state.service
     names = ", ".join(task.name for task in service.catalogue if task.adapter)
     for name, problem in (service.shelf.problems if service.shelf else {}).items():
-        errors.print(f'task "{name}": {problem}', markup=False)
+        errors.print(f'task "{name}": {problem}')
 
     def listening(url: str) -> None:
-        errors.print(f"serving {names} at {url}/v1; Ctrl-C ends it", markup=False, soft_wrap=True)
+        errors.print(f"serving {names} at {url}/v1; Ctrl-C ends it", soft_wrap=True)
 
     api.Server(app, options, listening).run()

@@ -70,7 +70,7 @@ def tune(
         report = found.spec.with_name("report.html")
         for what, path in (("task file", found.spec), ("its run", found.run), ("report", report)):
             # A path that is broken into lines cannot be copied.
-            console.print(f'{what}: "{path}"', markup=False, soft_wrap=True)
+            console.print(f'{what}: "{path}"', soft_wrap=True)
 
 
 def _text(found: "Outcome") -> RenderableType:

@@ -212,6 +212,12 @@ def refuse_others(step: Step, files: Mapping[str, Path]) -> None:
             raise BusyError(f'"{path}" exists; name another with --out, or replace it: --overwrite')
 
 
+def is_written(first: Path) -> bool:
+    """Whether a step that writes ``first``, of its files the first one, is over: all of them have
+    their names, which they take one after another."""
+    return first.exists() and not _journal_of({"first": first}).exists()
+
+
 def _left_over(step: Step, files: Mapping[str, Path]) -> list[Path]:
     paths = list(files.values())
     return left_over(paths[0].parent, step.name, [path.name for path in paths])
