@@ -250,11 +250,14 @@ def test_other_settings_want_another_folder(task, tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_runs_of_no_probe_are_neither_removed_nor_mixed_with_its_own(task, tmp_path, overwrite):
-    mine = tmp_path / "out/runs/desk/run.json"
+@pytest.mark.parametrize("name", ["runs", "report.md"])
+def test_what_is_of_no_probe_is_neither_removed_nor_mixed_with_its_own(
+    task, tmp_path, name, overwrite
+):
+    mine = tmp_path / "out" / name / "run.json"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine", encoding="utf-8")
-    with pytest.raises(BusyError, match=r'holds "runs" and no "probe.json".*with --out'):
+    with pytest.raises(BusyError, match=rf'holds "{name}" and no "probe.json".*with --out'):
         probe_augmentation(task(), tmp_path / "out", SMALL, overwrite=overwrite)
     assert mine.read_text("utf-8") == "mine"
     assert not (tmp_path / "out/probe.json").exists()

@@ -427,7 +427,7 @@ def test_a_folder_is_one_search_s(task, tmp_path, change, named):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("name", ["rows", "trials", "similar"])
+@pytest.mark.parametrize("name", ["rows", "trials", "similar", "report.md"])
 def test_what_is_of_no_search_is_not_removed(task, tmp_path, name, overwrite):
     mine = tmp_path / "out" / name / "train.jsonl"
     mine.parent.mkdir(parents=True)

@@ -112,10 +112,11 @@ def test_slices_are_checked_by_eval_too(run, task):
     assert goal["outcome"] in ("pass", "fail", "undecided")
 
 
-def test_eval_refuses_a_slice_without_rows_before_it_measures(run, task, monkeypatch):
+@pytest.mark.parametrize("command", ["eval", "train"])
+def test_a_slice_without_rows_is_refused_before_anything_is_done(run, task, monkeypatch, command):
     monkeypatch.setattr(tasks.Workbench, "open", lambda *_: pytest.fail("a base was loaded"))
     edit_task(task, "labels:", 'goals: ["accuracy >= 0.9 where label = loam"]\nlabels:')
-    ran = run("eval", task)
+    ran = run(command, task)
     assert ran.code == 2
     assert 'none of the rows has "loam"' in " ".join(ran.err.split())
 

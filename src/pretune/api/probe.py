@@ -22,6 +22,7 @@ from pretune.spec.probing import ProbeSpec
 from pretune.spec.task import TaskSpec
 
 _PARTS = ("rows", "runs")
+_REPORTS = ("report.json", "report.md")
 """What a probe makes beside its record."""
 
 
@@ -98,7 +99,7 @@ def probe_augmentation(
             folder / "probe.json",
             "a probe",
             identity,
-            parts=_PARTS,
+            parts=(*_PARTS, *_REPORTS),
             anew=_PARTS if overwrite else None,
             may_be_added=("rewriting", *_files(spec)),
         )

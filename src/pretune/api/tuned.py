@@ -22,7 +22,7 @@ from pretune.spec.dump import dump_task
 from pretune.spec.task import load_task
 
 BEST_FILE = "best.yaml"
-REPORT = "report"
+REPORTS = ("report.json", "report.md", "report.html")
 
 
 def outcome_of(search: Search, seconds: float) -> Outcome:
@@ -115,9 +115,9 @@ def _on_test(
 
 
 def write_reports(outcome: Outcome, folder: Path) -> None:
-    """Write ``report.json``, ``report.md`` and ``report.html``."""
+    """Write :data:`REPORTS`."""
     value: dict[str, Any] = outcome.to_dict()
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
-    write_atomic(folder / f"{REPORT}.json", text + "\n")
-    write_atomic(folder / f"{REPORT}.md", render_markdown(outcome))
-    write_atomic(folder / f"{REPORT}.html", render_html(outcome))
+    contents = text + "\n", render_markdown(outcome), render_html(outcome)
+    for name, content in zip(REPORTS, contents, strict=True):
+        write_atomic(folder / name, content)

@@ -13,7 +13,7 @@ from pretune.api.claims import take_folder
 from pretune.api.search_crew import run_crew
 from pretune.api.searching import SEARCH_FILE, OutOfTime, Search, Trainer
 from pretune.api.transfer import find_similar
-from pretune.api.tuned import BEST_FILE, outcome_of, write_reports
+from pretune.api.tuned import BEST_FILE, REPORTS, outcome_of, write_reports
 from pretune.api.tuned_served import serve_the_best
 from pretune.api.workbench import Workbench
 from pretune.core.digest import SHORT
@@ -128,7 +128,7 @@ def _opened(
         folder / SEARCH_FILE,
         "a search",
         identity,
-        parts=_PARTS,
+        parts=(*_PARTS, *REPORTS),
         anew=_PARTS if overwrite else refused,
         more={
             "spec": task_value(task),

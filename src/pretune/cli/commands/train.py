@@ -26,6 +26,7 @@ def train(
     from pretune.api import Workbench, check_task_goals
     from pretune.cli.tables import evaluation_table
     from pretune.core.promise import Promise
+    from pretune.data.slices import slices_of
     from pretune.evaluation.evaluate import save_evaluation
     from pretune.spec.task import load_task
     from pretune.training.history import StopReason
@@ -34,6 +35,7 @@ def train(
     from pretune.training.sinks.progress import ProgressBar
 
     spec = load_task(task)
+    slices_of(spec)  # goals about rows that are not there are refused before anything is trained
     folder = out or Path("runs") / spec.name
     quiet_libraries()
     workbench = Workbench.open(spec.base)
