@@ -1,18 +1,13 @@
 """Rows by share, for a search that is killed while they are written."""
 
 import json
-import os
 
 import pytest
 
+from data.workshop.cases_draft import Stopped, die_after
 from pretune.core.origin import RowKind, made
-from pretune.data.workshop import draft
 from pretune.search.mixes import Mixes
 from pretune.spec.task import parse_task
-
-
-class Killed(Exception):
-    pass
 
 
 @pytest.fixture
@@ -42,21 +37,8 @@ def held_out(task):
 def test_what_is_held_out_is_the_same_after_a_kill(task, tmp_path, monkeypatch, renamed, share):
     shares = {RowKind.SYNTHETIC: share}
     whole = Mixes(task, tmp_path / "whole").task_of(task, shares)
-    real, calls = os.replace, []
-
-    def replace(source, target):
-        if str(source).endswith(".part"):
-            calls.append(target)
-            if len(calls) > renamed:
-                raise Killed
-        real(source, target)
-
-    def refuse(*_):
-        raise Killed
-
-    monkeypatch.setattr(draft.os, "replace", replace)
-    monkeypatch.setattr(draft, "add_line", refuse)
-    with pytest.raises(Killed):
+    die_after(monkeypatch, renamed)
+    with pytest.raises(Stopped):
         Mixes(task, tmp_path / "parts").task_of(task, shares)
     monkeypatch.undo()
     found = Mixes(task, tmp_path / "parts").task_of(task, shares)

@@ -22,8 +22,9 @@ from pretune.spec.probing import ProbeSpec
 from pretune.spec.task import TaskSpec
 
 _PARTS = ("rows", "runs")
+"""What a probe makes beside its record, and begins anew without."""
+
 _REPORTS = ("report.json", "report.md")
-"""What a probe makes beside its record."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def probe_augmentation(
     Raises:
         SpecError: a chat task, which no operator varies.
         DataError: fewer rows than asked for, or no operator finds anything to change.
-        BusyError: ``out`` is in use, holds a probe of other rows or settings, or rows or runs of
-            no probe.
+        BusyError: ``out`` is in use, holds a probe of other rows or settings, or what is of no
+            probe.
         KeyboardInterrupt: Ctrl-C in a training; the same call goes on with it.
     """
     folder, spec = Path(out), spec or ProbeSpec()

@@ -217,8 +217,8 @@ class _Routes:
         terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name), until)
         with admission.admit(key, task.name, body.answers):
             self._service.worker.check()
+            line = f"{key} {task.name}"
             async with asyncio.timeout_at(until):
-                line = f"{key} {task.name}"
                 asked = await self._reader.asked(catalogue, task, body, line)
             call.read(asked)
             answering = self._answerer.stream(task, body, asked, terms)

@@ -36,7 +36,7 @@ class Worker:
 
     def __init__(self, engine: Engine, most: int) -> None:
         self._engine = engine
-        self._most = most
+        self.most = most
         self._orders: deque[Callable[[], None]] = deque()
         self._listeners: dict[str, _Listener] = {}
         self._wake = threading.Event()
@@ -64,11 +64,6 @@ class Worker:
         """Requests under way."""
         return len(self._listeners)
 
-    @property
-    def most(self) -> int:
-        """Requests that may be."""
-        return self._most
-
     def check(self) -> None:
         """Refuse who could not be answered.
 
@@ -77,7 +72,7 @@ class Worker:
         """
         if not self.ready:
             raise overloaded("the server is stopping; ask another one", 503)
-        if self.load >= self._most:
+        if self.load >= self.most:
             raise overloaded(
                 f"{self.load} requests are under way, which is as many as this server takes; "
                 "try again in a moment"

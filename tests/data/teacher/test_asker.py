@@ -101,22 +101,23 @@ def test_a_call_under_way_when_the_process_dies_is_remembered_at_its_most(tmp_pa
         assert ledger.outcomes() == {Outcome.SENT: 1}
 
 
-def test_back_off_doubles_and_stops_at_a_minute(ledger):
+@pytest.mark.parametrize(
+    ("outcome", "longest", "expected"),
+    [
+        (Outcome.SERVER_ERROR, 60, [1, 2, 4, 8, 16, 32, 60, 60]),
+        (Outcome.SERVER_ERROR, 300, [1, 2, 4, 8, 16, 32, 60, 60]),
+        (Outcome.TIMEOUT, 10, [1, 2, 4, 8, 10, 10]),
+    ],
+)
+def test_back_off_doubles_and_stops_at_a_minute_or_the_longest_wait(
+    ledger, outcome, longest, expected
+):
     waits = []
-    fails = [CallFailed(Outcome.SERVER_ERROR, "x")] * 8
     pace = Pace(sleep=waits.append)
-    one = Asker(Teacher(fails), ledger, BudgetSpec(), pace, tries=9, longest_wait=60)
+    fails, tries = [CallFailed(outcome, "x")] * len(expected), len(expected) + 1
+    one = Asker(Teacher(fails), ledger, BudgetSpec(), pace, tries=tries, longest_wait=longest)
     assert one.ask(asking(1)).text == "answer to prompt 1"
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
-
-
-def test_back_off_is_never_longer_than_the_longest_wait(ledger):
-    waits = []
-    fails = [CallFailed(Outcome.TIMEOUT, "x")] * 6
-    pace = Pace(sleep=waits.append)
-    one = Asker(Teacher(fails), ledger, BudgetSpec(), pace, tries=7, longest_wait=10)
-    assert one.ask(asking(1)).text == "answer to prompt 1"
-    assert waits == [1, 2, 4, 8, 10, 10]
+    assert waits == expected
 
 
 def test_a_question_that_times_out_keeps_others_waiting_for_three_runs_at_most(ledger):

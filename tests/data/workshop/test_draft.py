@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pretune
+from data.workshop.cases_draft import Stopped, die_after
 from pretune.core.errors import BusyError, SpecError, StorageError
 from pretune.core.files import folder_lock
 from pretune.data.workshop import draft as module
@@ -22,10 +23,6 @@ from pretune.data.workshop.lineage import read_lineage
 from pretune.data.workshop.step import Step
 
 STEP = Step("count", "numbers", {"seed": 0}, {"in.jsonl": "ab"})
-
-
-class Stopped(Exception):
-    pass
 
 
 def numbers(total, stop_at=None):
@@ -140,20 +137,7 @@ def test_bytes_after_the_last_checkpoint_are_cut(tmp_path):
 
 @pytest.mark.parametrize("renamed", [0, 1, 2])
 def test_death_while_the_parts_take_their_names(tmp_path, monkeypatch, renamed):
-    real, calls = os.replace, []
-
-    def replace(source, target):
-        if str(target).endswith((".jsonl",)) and "lineage" not in str(target):
-            calls.append(target)
-            if len(calls) > renamed:
-                raise Stopped
-        real(source, target)
-
-    def refuse(*_):
-        raise Stopped
-
-    monkeypatch.setattr(module.os, "replace", replace)
-    monkeypatch.setattr(module, "add_line", refuse)
+    die_after(monkeypatch, renamed)
     with pytest.raises(Stopped):
         write_rows(STEP, files(tmp_path), numbers(3))
     monkeypatch.undo()
