@@ -45,6 +45,24 @@ def test_a_processor_without_bf16_multiplies_in_float32(monkeypatch, rows):
     near(own(x, bias), weight, x, bias)
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("rows", [3, 256, 257, 700])
+def test_every_row_is_amended_once_before_it_is_rounded(monkeypatch, dtype, rows):
+    monkeypatch.setattr("pretune.bases.processor.multiplies_bf16", lambda: False)
+    weight, x, _ = terms(dtype, rows)
+    kinds = set()
+
+    def amend(first, x, y):
+        kinds.update({x.dtype, y.dtype})
+        y += torch.arange(first, first + len(x), dtype=y.dtype)[:, None] + x.sum(1, keepdim=True)
+
+    found = Packed.of(weight)(x, None, amend)
+    number = torch.arange(rows, dtype=torch.float64)[:, None]
+    exact = F.linear(x.double(), weight.double()) + number + x.double().sum(1, keepdim=True)
+    assert kinds == {torch.float32}
+    assert (found.double() - exact).abs().max() <= TOLERANCE[dtype] * exact.abs().max()
+
+
 @pytest.mark.skipif(not NATIVE, reason="this processor has no products of bf16")
 def test_a_processor_with_bf16_keeps_it():
     weight, _, _ = terms(torch.bfloat16, 1)

@@ -21,6 +21,7 @@ from pretune.adapters.runs import runs_of
 from pretune.adapters.stacked import Stack, StackedRows, Updates, restacked
 from pretune.bases import Base
 from pretune.bases.anatomy import Site
+from pretune.bases.processor import multiplied_in
 from pretune.core.errors import AdapterError
 from pretune.core.names import unknown
 from pretune.core.scope import Layout, Scope, lay_out
@@ -108,6 +109,8 @@ class Injection:
         self._edits: Sequence[Edit] = ()
         self._stacks: list[Stack] = []
         self._linears = frozenset(site.name for site in base.anatomy.linears)
+        embedding: Any = base.anatomy.embedding.module
+        self._product = multiplied_in(embedding.weight)
         head = base.model.get_output_embeddings()
         self._head = [site.name for site in base.anatomy.leaves if site.module is head]
         # Asked at every step: the modules' own tables, not a walk through the modules.
@@ -234,7 +237,7 @@ class Injection:
         self._stacks = restacked(self._stacks, few)
         device = self.base.device
         many = {slot: one for slot, one in low_rank.items() if slot not in few}
-        runs = runs_of(slots, many, device)
+        runs = runs_of(slots, many, device, self._product)
         alone = [slot for slot in present if slot not in few and slot not in runs.slots]
         return [
             *self._alone(routing, alone),

@@ -152,7 +152,7 @@ def accumulate(y: Tensor, h: Tensor, weight: Tensor, scale: float = 1.0) -> None
         wide = y.float()
         y.copy_(wide.addmm_(h.float(), weight.float().t(), alpha=scale))
     else:
-        y.addmm_(h, weight.t(), alpha=scale)
+        y.addmm_(h, weight.to(y.dtype).t(), alpha=scale)
 
 
 def rows_of(mask: Tensor, virtual: Tensor, device: torch.device) -> Rows:

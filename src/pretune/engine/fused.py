@@ -8,6 +8,7 @@ the model's own code (``engine/paged.py``), with the same results.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretune.adapters.injection import Edit
+from pretune.adapters.runs import OwnRuns
 from pretune.bases import Base
 from pretune.bases.anatomy import Anatomy, Part, Site
 from pretune.bases.room import room_on
@@ -54,7 +56,9 @@ class _Linear:
 
     def __call__(self, x: Tensor, edits: Sequence[Edit] = ()) -> Tensor:
         if self.packed is not None and self.packed.suits(len(x)):
-            y = self.packed(x, self.bias)
+            within = [edit for edit in edits if isinstance(edit, OwnRuns)]
+            edits = [edit for edit in edits if not isinstance(edit, OwnRuns)]
+            y = self.packed(x, self.bias, partial(self._amend, within) if within else None)
         else:
             y = F.linear(x, self.weight, self.bias)
         for edit in edits:
@@ -64,6 +68,10 @@ class _Linear:
                 if changed is not own:
                     own.copy_(changed)
         return y
+
+    def _amend(self, edits: Sequence[OwnRuns], first: int, x: Tensor, y: Tensor) -> None:
+        for edit in edits:
+            edit.edit_part(self.parts, first, x, y)
 
     def pack(self) -> None:
         """Keep the weights a second time, as the product reads them fastest."""

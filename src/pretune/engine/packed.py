@@ -1,5 +1,6 @@
 """Weights in the layout that oneDNN's products read fastest, on a CPU."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,10 @@ _USUAL_ROWS = 32
 
 _PIECE = 256
 """Rows of one product; more are taken piece by piece, which is no slower."""
+
+Amend = Callable[[int, Tensor, Tensor], None]
+"""Changes the product ``y (n, out)`` of the ``n`` rows from a number on, in place, by their ``x``;
+both in the type that is multiplied in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +50,26 @@ class Packed:
         """Whether a product of so many rows is faster with it."""
         return self.fewest <= rows and (self.most is None or rows <= self.most)
 
-    def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``F.linear`` of ``x (N, in)`` with the weight."""
+    def __call__(self, x: Tensor, bias: Tensor | None = None, amend: Amend | None = None) -> Tensor:
+        """``F.linear`` of ``x (N, in)`` with the weight, every part of it amended before it is
+        rounded and put down."""
+        dtype = self.layout.dtype
         if bias is not None:
-            bias = bias.to(self.layout.dtype)
-        if len(x) <= _PIECE:
-            return self._product(x, bias).to(x.dtype)
-        y = x.new_empty(len(x), self.layout.shape[0])
-        for rows, product in zip(x.split(_PIECE), y.split(_PIECE), strict=True):
-            product.copy_(self._product(rows, bias))
-        return y
+            bias = bias.to(dtype)
+        whole = None if len(x) <= _PIECE else x.new_empty(len(x), self.layout.shape[0])
+        for first in range(0, len(x), _PIECE):
+            piece = x[first : first + _PIECE].to(dtype)
+            y = self._product(piece, bias)
+            if amend is not None:
+                amend(first, piece, y)
+            if whole is None:
+                return y.to(x.dtype)
+            whole[first : first + _PIECE] = y
+        return x.new_empty(0, self.layout.shape[0]) if whole is None else whole
 
     def _product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         rows = len(x)
         filled = _filled(rows)
-        x = x.to(self.layout.dtype)
         x = F.pad(x, (0, 0, 0, filled - rows)) if filled > rows else x.contiguous()
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.layout, bias, "none", [], "")
         return y[:rows]
