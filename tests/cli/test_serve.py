@@ -135,6 +135,18 @@ def test_tasks_of_two_bases_are_refused(run, task, tmp_path):
         build([found, replace(found, spec=spec)], ServeOptions())
 
 
+def test_an_adapter_that_lost_its_slot_is_in_memory(run, task, tmp_path):
+    assert run("train", "desk.yaml", "--out", "runs/desk").code == 0
+    (found,) = find_tasks([tmp_path / "runs"])
+    engine = build([found], ServeOptions()).state.service.worker._engine
+    load = engine._slots._load
+    first = load(found.digest)
+    for file in found.folder.iterdir():
+        file.unlink()
+    assert load(found.digest) is first
+    engine.close()
+
+
 def test_keys_are_kept_as_hashes(tmp_path):
     path = tmp_path / "keys"
     first, second = new_key(path), new_key(path)

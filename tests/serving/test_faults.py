@@ -209,11 +209,12 @@ def test_an_adapter_damaged_on_disk_fails_its_task_until_it_is_whole_again(tmp_p
     """Read when it is wanted, checked against its digest, asked for anew each time."""
     service, adapters, _ = service_in_memory(tmp_path, slots=1)
     folder = save_adapter(adapters["free"], tmp_path)
-    store = Store({"free": folder})
+    digest = adapters["free"].digest
+    store = Store({digest: folder})
     kept = dict(adapters)
 
     def load(asked):
-        return store.load(asked) if asked == "free" else kept[asked]
+        return store.load(digest) if asked == "free" else kept[asked]
 
     service.worker._engine._slots._load = load
     whole = (folder / name).read_bytes()

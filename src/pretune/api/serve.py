@@ -6,16 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 
 from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import load_adapter
+from pretune.adapters.kept import Kept
 from pretune.adapters.manifest import read_manifest
 from pretune.api.registry import anywhere
 from pretune.api.runs import RunFolder
 from pretune.api.workbench import Workbench
 from pretune.bases import Base
+from pretune.bases.room import room_on
+from pretune.core.digest import SHORT
 from pretune.core.errors import AdapterError, DataError, SpecError, StorageError
 from pretune.core.hosts import is_loopback
 from pretune.core.names import unknown
@@ -36,6 +40,9 @@ from pretune.spec.task import TaskSpec, load_task
 
 DRAIN_SECONDS = 30
 """What requests under way get after SIGTERM."""
+
+_MOST_KEPT = 0.125
+"""Share of what memory can give at the start that adapters beside the slots may take."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +81,19 @@ class Store:
     registry: Registry | None = None
 
     def load(self, digest: str) -> Adapter:
-        """Read one from disk, checked against its own digests."""
-        if digest in self.folders:
-            return load_adapter(self.folders[digest])
-        if self.registry is None:
+        """Read one from disk, checked against its own digests and the one that it is asked by."""
+        folder = self.folders.get(digest)
+        if folder is None and self.registry is not None:
+            folder = self.registry.files.adapter_folder(digest)
+        if folder is None:
             raise unknown("adapter", digest, self.folders)
-        folder = self.registry.files.adapter_folder(digest)
         adapter = load_adapter(folder)
         if adapter.digest != digest:
-            raise AdapterError(f'"{folder}" holds adapter "{adapter.digest}"; add its run again')
+            remedy = "serve it anew" if digest in self.folders else "add its run again"
+            raise AdapterError(
+                f'"{folder}" holds adapter "{adapter.digest[:SHORT]}", not "{digest[:SHORT]}" any '
+                f"more; {remedy}"
+            )
         return adapter
 
 
@@ -143,7 +154,8 @@ def build(
     store = Store({task.digest: task.folder for task in tasks}, registry)
     block = Size().block
     size = Size(blocks=max(1, options.cache_tokens // block), slots=options.slots)
-    engine = Engine(base, base.renderer.end_ids, store.load, size)
+    load = Kept(store.load, int(_MOST_KEPT * (room_on(torch.device("cpu")) or 0)))
+    engine = Engine(base, base.renderer.end_ids, load, size)
     served = [ServedTask(Path(base.name).name), *(
         ServedTask(task.spec.name, task.spec, task.digest) for task in tasks
     )]  # fmt: skip
