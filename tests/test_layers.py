@@ -1,6 +1,7 @@
 """The design's direction of dependencies: a package imports only from its left, lazily or not."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pretune
@@ -31,16 +32,25 @@ LAYERS = (
 TORCH_FREE = ("core", "spec")
 
 
+LATE = {"sklearn", "scipy", "pandas", "datasets", "peft", "optuna", "opacus"}
+"""Libraries that only some commands need, and that take a tenth of every process's start each."""
+
+
+@cache
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports, at any depth of its code."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= named_in(node)
     return found
+
+
+def named_in(node: ast.Import | ast.ImportFrom) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    assert node.level == 0, f"relative import from {node.module}"
+    return {f"{node.module}.{alias.name}" for alias in node.names}
 
 
 def files_of(package: str) -> list[Path]:
@@ -71,6 +81,18 @@ def test_core_and_spec_are_free_of_torch():
         for path in files_of(package)
         for name in imports_of(path)
         if name.split(".")[0] in heavy
+    ]
+    assert not wrong
+
+
+def test_libraries_that_few_need_are_imported_where_they_are_used():
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in ROOT.rglob("*.py")
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+        for name in named_in(statement)
+        if name.split(".")[0] in LATE
     ]
     assert not wrong
 

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
 
 _MOST_FEATURES = 50_000
 """The commonest runs of words are kept: a model has so many numbers for each label."""
@@ -21,17 +23,21 @@ def mostly_han(texts: Sequence[str]) -> bool:
     return total > 0 and sum(len(_HAN.findall(text)) for text in texts) >= total / 5
 
 
-def bag_of_words(texts: Sequence[str], longest: int = 1) -> TfidfVectorizer:
+def bag_of_words(texts: Sequence[str], longest: int = 1) -> "TfidfVectorizer":
     """An unfitted vectoriser of words and marks (of Chinese: characters) in runs of up to
     ``longest``."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     common = {"ngram_range": (1, longest), "sublinear_tf": True, "max_features": _MOST_FEATURES}
     if mostly_han(texts):
         return TfidfVectorizer(analyzer="char", **common)
     return TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", **common)
 
 
-def linear_probe() -> LogisticRegression:
+def linear_probe() -> "LogisticRegression":
     """An unfitted logistic regression; light regularisation, for rows that are few and alike."""
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(C=10, max_iter=1000)
 
 

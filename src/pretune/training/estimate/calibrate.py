@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from pretune.training.estimate.records import Record
 from pretune.training.estimate.speed import Speed
@@ -70,6 +69,8 @@ class Model:
     def fitted(cls, rows: Sequence[Sequence[float]], found: Sequence[float]) -> Self:
         """Least absolute relative errors, no weight below zero, by reweighted least squares: one
         training that was disturbed must not bend all others."""
+        from scipy.optimize import nnls
+
         scaled = np.asarray(rows) / np.asarray(found)[:, None]
         trust, weights = np.ones(len(found)), np.zeros(scaled.shape[1])
         for _ in range(_ROUNDS):
