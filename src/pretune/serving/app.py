@@ -216,7 +216,7 @@ class _Routes:
         until = asyncio.get_running_loop().time() + (body.timeout or DEADLINE)
         terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name), until)
         with admission.admit(key, task.name, body.answers):
-            self._service.worker.check()
+            self._service.worker.check(task.name)
             line = f"{key} {task.name}"
             async with asyncio.timeout_at(until):
                 asked = await self._reader.asked(catalogue, task, body, line)
