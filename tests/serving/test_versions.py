@@ -478,6 +478,7 @@ def test_what_is_damaged_or_of_another_base_leaves_the_others_served(desk, tmp_p
             body = {"model": name, "messages": [QUESTION]}
             refused = http.post("/v1/chat/completions", json=body)
         assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 1, "its operator needs more than a moment"
         assert "its operator finds the reason under GET /v1/tasks" in refused.text
     # A state that breaks under a running server leaves what was served.
     desk.registry.files.task_file("desk").write_text("{")
