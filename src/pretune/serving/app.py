@@ -288,6 +288,8 @@ class _Call:
         self._began = time.monotonic()
         self._first: float | None = None
         self._begun: list[Begun] = []
+        self._last: dict[int, float] = {}
+        self._gaps: list[float] = []
 
     def read(self, asked: Sequence[Asked]) -> None:
         """Its prompts are known."""
@@ -295,9 +297,14 @@ class _Call:
 
     def note(self, item: Piece | Answer) -> None:
         """A piece or an answer came."""
+        now = time.monotonic()
         if self._first is None:
-            self._first = time.monotonic() - self._began
+            self._first = now - self._began
         if isinstance(item, Piece):
+            if item.chosen:
+                if item.index in self._last:
+                    self._gaps.append(now - self._last[item.index])
+                self._last[item.index] = now
             self._new += len(item.chosen)
             if item.begun is not None:
                 self._begun.append(item.begun)
@@ -306,10 +313,10 @@ class _Call:
         """It is over."""
         took = time.monotonic() - self._began
         task = self._task
-        begun = tuple(self._begun)
+        begun, gaps = tuple(self._begun), tuple(self._gaps)
         read_ = self._prompt if begun else 0  # what was refused was not read
         self._meter.served(
-            Served(task.name, outcome, took, self._first, read_, self._new, task.short, begun)
+            Served(task.name, outcome, took, self._first, read_, self._new, task.short, begun, gaps)
         )
 
     def usage(self) -> dict[str, int]:
