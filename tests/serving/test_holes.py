@@ -195,6 +195,7 @@ def test_what_clients_name_grows_no_table(inside):
 
     assert works(inside)
     assert chat(inside, model="made-up").status_code == 404
+    assert chat(inside, made_up=1).status_code == 400  # counted, for the task
     before = kept()
     for i in range(30):
         assert chat(inside, model=f"made-up-{i}").status_code == 404

@@ -126,6 +126,29 @@ def test_a_prompt_that_the_template_refuses_counts_as_a_refused_request(tmp_path
     assert 'pretune_requests_total{outcome="400",task="free",version=""} 1.0' in text
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {"messages": [QUESTION], "temprature": 1}),
+        (CHAT, {"messages": [QUESTION], "n": "two"}),
+        ("/v1/completions", {"prompt": "x", "max_tokens": 0}),
+    ],
+)
+def test_a_body_that_is_refused_counts_for_the_task_it_names(inside, path, body):
+    series, outcome = "pretune_requests_total", 'outcome="400",'
+    before = count(inside, series, "labels", outcome)
+    assert inside.post(path, json={"model": "labels", **body}).status_code == 400
+    assert count(inside, series, "labels", outcome) == before + 1
+
+
+@pytest.mark.parametrize("model", ["no-such-model", "no-such-model@1", "x" * 10**6, 7, None, ["a"]])
+def test_a_body_that_is_refused_and_names_no_task_leaves_no_count(inside, model):
+    before = len(inside.get("/metrics").text.splitlines())
+    for body in ({"model": model, "temprature": 1}, [model], model):
+        assert inside.post(CHAT, json=body).status_code == 400
+    assert len(inside.get("/metrics").text.splitlines()) == before
+
+
 def test_what_an_answer_had_when_its_time_was_over_is_counted(endless):
     body = {"model": "base", "messages": [{"role": "user", "content": "Go on."}]}
     with httpx.Client(base_url=endless.url, timeout=30) as http:

@@ -158,6 +158,18 @@ def eventually(holds, seconds=20.0) -> None:
         time.sleep(0.02)
 
 
+def test_a_body_that_is_refused_counts_for_the_version_it_names(desk):
+    second = desk.versions[1].digest
+    with desk.http as http:
+        for model in (f"desk@{second[:10]}", "desk@none"):
+            refused = http.post("/v1/chat/completions", json={"model": model, "temprature": 1})
+            assert refused.status_code == 400
+        text = http.get("/metrics").text
+    counted = [line for line in text.splitlines() if line.startswith("pretune_requests_total{")]
+    named = f'outcome="400",task="desk",version="{second[:SHORT]}"'
+    assert counted == [f"pretune_requests_total{{{named}}} 1.0"]
+
+
 def test_promoted_and_rolled_back_versions_answer(desk):
     texts = [desk.expected(number) for number in range(3)]
     assert len(set(texts)) == 3

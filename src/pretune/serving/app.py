@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from pretune.engine.engine import Begun
 from pretune.serving.admin import admin_routes, closed, is_admin_path
 from pretune.serving.admission import Admission
 from pretune.serving.answers import Answer, Answerer, Items, Piece, Terms
-from pretune.serving.bodies import Body, ChatBody, CompletionBody, read
+from pretune.serving.bodies import MOST_NAME, Body, ChatBody, CompletionBody, read
 from pretune.serving.catalogue import Asked, Catalogue, ServedTask
 from pretune.serving.forms import Chat, Form, Text
 from pretune.serving.grammars import Grammars
@@ -33,6 +33,7 @@ from pretune.serving.wire import Events, Faults, event, read_json
 from pretune.serving.worker import Worker
 
 T = TypeVar("T")
+B = TypeVar("B", ChatBody, CompletionBody)
 
 DEADLINE = 600.0
 """Seconds that a request may take where it names no ``timeout``."""
@@ -178,11 +179,29 @@ class _Routes:
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
-        return await self._respond(request, read(ChatBody, *await read_json(request)), Chat)
+        return await self._respond(request, await self._body(ChatBody, request), Chat)
 
     async def completions(self, request: Request) -> Response:
         """Plain completions."""
-        return await self._respond(request, read(CompletionBody, *await read_json(request)), Text)
+        return await self._respond(request, await self._body(CompletionBody, request), Text)
+
+    async def _body(self, kind: type[B], request: Request) -> B:
+        """The request's body; one that is refused counts for the task that it names."""
+        value, size = await read_json(request)
+        try:
+            return read(kind, value, size)
+        except Refused as error:
+            if (task := self._named(value)) is not None:
+                _Call(task, self._service.meter).end(str(error.status))
+            raise
+
+    def _named(self, value: Any) -> ServedTask | None:
+        """Which of the served tasks a body of any shape names."""
+        model = value.get("model") if isinstance(value, dict) else None
+        if isinstance(model, str) and len(model) <= MOST_NAME:
+            with suppress(Refused):
+                return self._service.catalogue[model]
+        return None
 
     async def _respond(
         self, request: Request, body: ChatBody | CompletionBody, kind: type[Form]
