@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from laws.cases import CONFIGS, make_adapter
+from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import save_adapter
 from pretune.adapters.manifest import WEIGHTS
 from pretune.api.serve import Store
@@ -88,8 +89,9 @@ def version_of(base, spec, adapter, **changes) -> Version:
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def serve_desk(folder: Path, *, keys=(), admin=(ADMIN,), gate=None) -> Iterator[Desk]:
+def desk_service(
+    folder: Path, *, keys=(), admin=(ADMIN,), gate=None
+) -> tuple[Service, dict[str, Adapter], object, Registry, list[Version]]:
     """With a ``gate`` answers have no end but their length, and wait while it is closed."""
     base = tiny_base(max_position_embeddings=1024)
     registry = Registry.create(folder / "registry")
@@ -129,9 +131,16 @@ def serve_desk(folder: Path, *, keys=(), admin=(ADMIN,), gate=None) -> Iterator[
             return step()
 
         engine.step = gated
+    return service, adapters, base, registry, versions
+
+
+@contextlib.contextmanager
+def serve_desk(folder: Path, *, gate=None, **options) -> Iterator[Desk]:
+    """As :func:`desk_service`, over sockets."""
+    service, adapters, base, registry, versions = desk_service(folder, gate=gate, **options)
     server, thread, url = start(create_app(service))
     try:
-        yield Desk(Running(url, service, adapters, worker, base), registry, versions)
+        yield Desk(Running(url, service, adapters, service.worker, base), registry, versions)
     finally:
         if gate:
             gate.set()
