@@ -55,12 +55,16 @@ def test_a_line_has_an_end_and_an_error_is_its_callers():
         calls = [asyncio.create_task(aside("a", what)) for what in ("bad", "good")]
         await until(held.begun.is_set)
         with pytest.raises(Refused, match="2 calls are under way") as caught:
-            await aside("b", 3)
+            await aside("a", 3)
+        other = asyncio.create_task(aside("b", 4))
+        await asyncio.wait({other}, timeout=0.01)
+        assert not other.done(), "others have a line of their own"
         assert (caught.value.status, caught.value.retry_after) == (429, 1)
         held.go.set()
         bad, good = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(bad, ValueError)
         assert good == "good"
+        assert await other == 4
         assert await aside("b", 3) == 3
 
     asyncio.run(use())

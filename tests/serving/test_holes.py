@@ -195,6 +195,7 @@ def test_what_clients_name_grows_no_table(inside):
 
     assert works(inside)
     assert chat(inside, model="made-up").status_code == 404
+    assert chat(inside, made_up=1).status_code == 400  # counted, for the task
     before = kept()
     for i in range(30):
         assert chat(inside, model=f"made-up-{i}").status_code == 404
@@ -247,17 +248,35 @@ def test_a_row_has_so_many_columns_and_no_more(inside, columns, status):
 
 HUGE = (
     {"n": 10**9}, {"n": 10**400}, {"n": -1}, {"n": 16, "max_tokens": 10**18}, {"top_k": -1},
-    {"logprobs": True, "top_logprobs": 10**6}, {"stop": ["x"] * 1000}, {"stop": "x" * 10**6},
-    {"max_tokens": 10**400}, {"temperature": 1e308}, {"seed": 2**70}, {"timeout": 1e18},
-    {"messages": [QUESTION] * 2000}, {"cache_salt": "x" * 10**6}, {"frequency_penalty": -1e9},
-    {"structured_outputs": {"regex": "a" * 10**6}}, {"model": "x" * 10**6},
+    {"stop": ["x"] * 1000}, {"stop": "x" * 10**6}, {"max_tokens": 10**400}, {"temperature": 1e308},
+    {"seed": 2**70}, {"timeout": 1e18}, {"cache_salt": "x" * 10**6}, {"frequency_penalty": -1e9},
+    {"structured_outputs": {"regex": "a" * 10**6}}, {"model": "x" * 10**6}, {"logprobs": 10**9},
+)  # fmt: skip
+HUGE_CHAT = (
+    {"logprobs": True, "top_logprobs": 10**6}, {"messages": [QUESTION] * 2000},
+    {"max_completion_tokens": 10**18},
+)  # fmt: skip
+HUGE_PLAIN = (
+    {"prompt": [2**70]}, {"prompt": [-1]}, {"prompt": ["x"] * 1000}, {"logprobs": 10**400},
+    {"prompt": ["x"] * 16, "n": 16, "max_tokens": 10**18}, {"best_of": 10**9},
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("fields", HUGE, ids=lambda fields: "-".join(fields))
-def test_huge_values_are_refused_and_cost_nothing(inside, fields):
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        *((CHAT, fields) for fields in HUGE + HUGE_CHAT),
+        *(("/v1/completions", fields) for fields in HUGE + HUGE_PLAIN),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value.rpartition("/")[2],
+)
+def test_huge_values_are_refused_and_cost_nothing(inside, path, fields):
+    good = {"messages": [QUESTION]} if path == CHAT else {"prompt": "Which rate?"}
     steps = inside.service.worker.stats().steps
-    assert chat(inside, **fields).status_code == 400
+    refused = inside.post(path, json={"model": "free", **good, **fields})
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert (error["param"] or error["message"]).startswith(tuple(fields)), error
     assert inside.service.worker.stats().steps == steps
     assert works(inside)
 

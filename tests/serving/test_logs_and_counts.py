@@ -3,17 +3,16 @@
 import json
 import logging
 import subprocess
+import threading
+import time
 
 import httpx2 as httpx
 import pytest
 
-from pretune.engine.engine import Begun
-from pretune.monitoring.prometheus import Prometheus
 from pretune.serving.catalogue import Catalogue
 from pretune.serving.grammars import Grammars
-from pretune.serving.meter import Served
 from serving.conftest import KEY, inside_of, serve_in_memory
-from serving.test_server import QUESTION, events
+from serving.test_server import QUESTION, events, until_idle
 
 CHAT = "/v1/chat/completions"
 SECRET = "my card number is 4711"
@@ -127,6 +126,29 @@ def test_a_prompt_that_the_template_refuses_counts_as_a_refused_request(tmp_path
     assert 'pretune_requests_total{outcome="400",task="free",version=""} 1.0' in text
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {"messages": [QUESTION], "temprature": 1}),
+        (CHAT, {"messages": [QUESTION], "n": "two"}),
+        ("/v1/completions", {"prompt": "x", "max_tokens": 0}),
+    ],
+)
+def test_a_body_that_is_refused_counts_for_the_task_it_names(inside, path, body):
+    series, outcome = "pretune_requests_total", 'outcome="400",'
+    before = count(inside, series, "labels", outcome)
+    assert inside.post(path, json={"model": "labels", **body}).status_code == 400
+    assert count(inside, series, "labels", outcome) == before + 1
+
+
+@pytest.mark.parametrize("model", ["no-such-model", "no-such-model@1", "x" * 10**6, 7, None, ["a"]])
+def test_a_body_that_is_refused_and_names_no_task_leaves_no_count(inside, model):
+    before = len(inside.get("/metrics").text.splitlines())
+    for body in ({"model": model, "temprature": 1}, [model], model):
+        assert inside.post(CHAT, json=body).status_code == 400
+    assert len(inside.get("/metrics").text.splitlines()) == before
+
+
 def test_what_an_answer_had_when_its_time_was_over_is_counted(endless):
     body = {"model": "base", "messages": [{"role": "user", "content": "Go on."}]}
     with httpx.Client(base_url=endless.url, timeout=30) as http:
@@ -140,14 +162,50 @@ def test_what_an_answer_had_when_its_time_was_over_is_counted(endless):
     assert counted >= streamed.text.count('"finish_reason": null') > 0
 
 
-@pytest.mark.parametrize("answers", [1, 4])
-def test_the_time_between_tokens_is_an_answers_own(inside, answers):
+def count(http, series: str, task: str, more: str = "") -> float:
+    """The value of a series, 0 where there is none yet."""
+    found = http.get("/metrics").text.partition(f'{series}{{{more}task="{task}",version=""}} ')[2]
+    return float(found.partition("\n")[0] or 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_time_from_each_token_to_the_next_is_an_answers_own(inside, stream):
     """Answers of one request are written side by side, not one after another."""
-    meter = Prometheus()
-    begun = (Begun(0.0, 0, False),) * answers
-    meter.served(Served("free", "ok", 2.0, 1.0, 10, 5 * answers, begun=begun))
-    text = meter.exposition(inside.service.worker.stats())[0].decode()
-    assert 'pretune_inter_token_seconds_sum{task="free",version=""} 0.25' in text
+    series = "pretune_inter_token_seconds_count"
+    tokens = count(inside, "pretune_tokens_total", "base", 'kind="new",')
+    before = count(inside, series, "base")
+    assert chat(inside, "base", n=3, max_tokens=9, stream=stream).status_code == 200
+    tokens = count(inside, "pretune_tokens_total", "base", 'kind="new",') - tokens
+    assert tokens > 3
+    assert count(inside, series, "base") - before == tokens - 3
+
+
+def test_one_stall_in_a_long_answer_is_seen(endless, monkeypatch):
+    until_idle(endless)
+    engine, told, go = endless.worker._engine, [], threading.Event()
+    step = engine.step
+
+    def stalling():
+        if len(told) == 3:
+            assert go.wait(20)
+        outputs = step()
+        told.extend(outputs)
+        return outputs
+
+    monkeypatch.setattr(engine, "step", stalling)
+    body = {"model": "free", "messages": [QUESTION], "max_tokens": 40, "stream": True}
+    series = "pretune_inter_token_seconds"
+    with httpx.Client(base_url=endless.url, timeout=30) as http:
+        with http.stream("POST", CHAT, json=body) as response:
+            lines = (line for line in response.iter_lines() if line)
+            for _ in range(3):
+                next(lines)
+            time.sleep(0.3)
+            go.set()
+            assert list(lines)[-1] == "data: [DONE]"
+        assert count(http, f"{series}_count", "free") == 39
+        assert count(http, f"{series}_bucket", "free", 'le="0.25",') < 39
+        assert count(http, f"{series}_sum", "free") >= 0.3
 
 
 def curl(url: str, *arguments: str) -> str:

@@ -34,7 +34,7 @@ def slowed(monkeypatch) -> tuple[threading.Event, list[str]]:
     return go, read
 
 
-def test_while_a_long_prompt_is_read_others_are_answered_and_the_line_has_an_end(
+def test_while_long_prompts_are_read_others_are_answered_and_the_line_has_an_end(
     tmp_path, monkeypatch
 ):
     go, _ = slowed(monkeypatch)
@@ -47,9 +47,15 @@ def test_while_a_long_prompt_is_read_others_are_answered_and_the_line_has_an_end
             ]
             answered = await client.post("/v1/completions", json=SHORT)
             refused = await client.post("/v1/completions", json=LONG)
+            other = asyncio.create_task(client.post("/v1/chat/completions", json=NESTED))
+            await asyncio.wait({other}, timeout=0.05)  # the line of its own task is empty
+            waits = not other.done()
             go.set()
             # They are longer than what this base reads: refused, but by their own length.
             said = [(await one).json()["error"] for one in line]
+            read = await other
+        assert waits, read.text
+        assert read.status_code == 400
         assert answered.status_code == 200
         assert refused.status_code == 429
         assert refused.headers["retry-after"] == "1"

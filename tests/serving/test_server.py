@@ -14,7 +14,7 @@ from pretune.adapters.injection import Injection
 from pretune.core.records import Request
 from pretune.core.segments import Role, Segment, Turn
 from pretune.engine.reference import Reference
-from serving.conftest import KEY, LABELS, serve_in_memory
+from serving.conftest import KEY, LABELS, serve_in_memory, service_in_memory, working
 
 QUESTION = {"role": "user", "content": "Which rate?"}
 
@@ -385,6 +385,22 @@ def test_a_draining_server_takes_nothing_new_and_ends_what_runs(tmp_path):
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert httpx.get(f"{running.url}/ready").status_code == 503
             assert [line for line in lines if line][-1] == "data: [DONE]"
+
+
+def test_what_a_server_gives_up_when_it_stops_is_told_to_come_back(tmp_path):
+    service = service_in_memory(tmp_path, ends=False)[0]
+    worker, step = service.worker, service.worker._engine.step
+
+    def last_step():
+        worker._stopping = True
+        return step()
+
+    worker._engine.step = last_step
+    with working(service) as inside:
+        given_up = chat(inside, model="base", max_tokens=99)
+    assert given_up.status_code == 503
+    assert "the server is stopping" in given_up.json()["error"]["message"]
+    assert given_up.headers["retry-after"] == "1"
 
 
 GUARDED = (

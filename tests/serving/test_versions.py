@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from laws.cases import CONFIGS, make_adapter
+from pretune.adapters.adapter import Adapter
 from pretune.adapters.files import save_adapter
 from pretune.adapters.manifest import WEIGHTS
 from pretune.api.serve import Store
@@ -88,8 +89,9 @@ def version_of(base, spec, adapter, **changes) -> Version:
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def serve_desk(folder: Path, *, keys=(), admin=(ADMIN,), gate=None) -> Iterator[Desk]:
+def desk_service(
+    folder: Path, *, keys=(), admin=(ADMIN,), gate=None
+) -> tuple[Service, dict[str, Adapter], object, Registry, list[Version]]:
     """With a ``gate`` answers have no end but their length, and wait while it is closed."""
     base = tiny_base(max_position_embeddings=1024)
     registry = Registry.create(folder / "registry")
@@ -129,9 +131,16 @@ def serve_desk(folder: Path, *, keys=(), admin=(ADMIN,), gate=None) -> Iterator[
             return step()
 
         engine.step = gated
+    return service, adapters, base, registry, versions
+
+
+@contextlib.contextmanager
+def serve_desk(folder: Path, *, gate=None, **options) -> Iterator[Desk]:
+    """As :func:`desk_service`, over sockets."""
+    service, adapters, base, registry, versions = desk_service(folder, gate=gate, **options)
     server, thread, url = start(create_app(service))
     try:
-        yield Desk(Running(url, service, adapters, worker, base), registry, versions)
+        yield Desk(Running(url, service, adapters, service.worker, base), registry, versions)
     finally:
         if gate:
             gate.set()
@@ -156,6 +165,18 @@ def eventually(holds, seconds=20.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.02)
+
+
+def test_a_body_that_is_refused_counts_for_the_version_it_names(desk):
+    second = desk.versions[1].digest
+    with desk.http as http:
+        for model in (f"desk@{second[:10]}", "desk@none"):
+            refused = http.post("/v1/chat/completions", json={"model": model, "temprature": 1})
+            assert refused.status_code == 400
+        text = http.get("/metrics").text
+    counted = [line for line in text.splitlines() if line.startswith("pretune_requests_total{")]
+    named = f'outcome="400",task="desk",version="{second[:SHORT]}"'
+    assert counted == [f"pretune_requests_total{{{named}}} 1.0"]
 
 
 def test_promoted_and_rolled_back_versions_answer(desk):
@@ -478,6 +499,7 @@ def test_what_is_damaged_or_of_another_base_leaves_the_others_served(desk, tmp_p
             body = {"model": name, "messages": [QUESTION]}
             refused = http.post("/v1/chat/completions", json=body)
         assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 1, "its operator needs more than a moment"
         assert "its operator finds the reason under GET /v1/tasks" in refused.text
     # A state that breaks under a running server leaves what was served.
     desk.registry.files.task_file("desk").write_text("{")

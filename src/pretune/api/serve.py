@@ -50,8 +50,8 @@ class ServeOptions:
     """How a server listens and how much it holds.
 
     ``cache_tokens`` of all requests together, prompts kept for reuse included; ``slots`` adapters
-    in prefill at a time; ``most_requests`` under way, waiting ones included; ``limits`` of keys and
-    tasks, in a file.
+    in prefill at a time; ``most_requests`` under way, waiting ones included, before tasks that have
+    their share of them are refused; ``limits`` of keys and tasks, in a file.
     """
 
     host: str = "127.0.0.1"

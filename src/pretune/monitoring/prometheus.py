@@ -65,7 +65,7 @@ class Prometheus:
         )
         self._token = Histogram(
             "pretune_inter_token_seconds",
-            "Mean time between the tokens of an answer.",
+            "From each token to the next of its answer.",
             ["task", "version"],
             buckets=_SECONDS,
             registry=registry,
@@ -103,9 +103,9 @@ class Prometheus:
         self._whole.labels(*who).observe(one.seconds)
         if one.first is not None:
             self._first.labels(*who).observe(one.first)
-            each = one.new_tokens / max(len(one.begun), 1)  # answers are written side by side
-            if each > 1:
-                self._token.labels(*who).observe((one.seconds - one.first) / (each - 1))
+        between = self._token.labels(*who)
+        for gap in one.gaps:
+            between.observe(gap)
 
     def shadowed(self, task: str, version: str, result: str) -> None:
         """Count what came of asking a shadow."""

@@ -15,7 +15,7 @@ from pretune.engine.engine import Begun
 from pretune.serving.bodies import Body, ChatBody, CompletionBody
 from pretune.serving.catalogue import Asked, ServedTask
 from pretune.serving.grammars import Grammars
-from pretune.serving.refusal import Refused
+from pretune.serving.refusal import Refused, overloaded
 from pretune.serving.text import TextStream, stop_test
 from pretune.serving.worker import Worker
 
@@ -246,7 +246,7 @@ def _reason(done: Completion, body: Body) -> str:
     if done.error is not None:
         raise Refused(done.error, 500, kind="server_error")
     if done.reason not in _REASONS:
-        raise Refused("the request was given up: the server is stopping", 503, kind="server_error")
+        raise overloaded("the request was given up: the server is stopping; ask another one", 503)
     return _REASONS[done.reason]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from pretune.engine.engine import Begun
 from pretune.serving.admin import admin_routes, closed, is_admin_path
 from pretune.serving.admission import Admission
 from pretune.serving.answers import Answer, Answerer, Items, Piece, Terms
-from pretune.serving.bodies import Body, ChatBody, CompletionBody, read
+from pretune.serving.bodies import MOST_NAME, Body, ChatBody, CompletionBody, read
 from pretune.serving.catalogue import Asked, Catalogue, ServedTask
 from pretune.serving.forms import Chat, Form, Text
 from pretune.serving.grammars import Grammars
@@ -33,6 +33,7 @@ from pretune.serving.wire import Events, Faults, event, read_json
 from pretune.serving.worker import Worker
 
 T = TypeVar("T")
+B = TypeVar("B", ChatBody, CompletionBody)
 
 DEADLINE = 600.0
 """Seconds that a request may take where it names no ``timeout``."""
@@ -178,11 +179,29 @@ class _Routes:
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
-        return await self._respond(request, read(ChatBody, *await read_json(request)), Chat)
+        return await self._respond(request, await self._body(ChatBody, request), Chat)
 
     async def completions(self, request: Request) -> Response:
         """Plain completions."""
-        return await self._respond(request, read(CompletionBody, *await read_json(request)), Text)
+        return await self._respond(request, await self._body(CompletionBody, request), Text)
+
+    async def _body(self, kind: type[B], request: Request) -> B:
+        """The request's body; one that is refused counts for the task that it names."""
+        value, size = await read_json(request)
+        try:
+            return read(kind, value, size)
+        except Refused as error:
+            if (task := self._named(value)) is not None:
+                _Call(task, self._service.meter).end(str(error.status))
+            raise
+
+    def _named(self, value: Any) -> ServedTask | None:
+        """Which of the served tasks a body of any shape names."""
+        model = value.get("model") if isinstance(value, dict) else None
+        if isinstance(model, str) and len(model) <= MOST_NAME:
+            with suppress(Refused):
+                return self._service.catalogue[model]
+        return None
 
     async def _respond(
         self, request: Request, body: ChatBody | CompletionBody, kind: type[Form]
@@ -216,7 +235,7 @@ class _Routes:
         until = asyncio.get_running_loop().time() + (body.timeout or DEADLINE)
         terms = Terms(key + (body.cache_salt or ""), admission.weight(task.name), until)
         with admission.admit(key, task.name, body.answers):
-            self._service.worker.check()
+            self._service.worker.check(task.name)
             line = f"{key} {task.name}"
             async with asyncio.timeout_at(until):
                 asked = await self._reader.asked(catalogue, task, body, line)
@@ -288,6 +307,8 @@ class _Call:
         self._began = time.monotonic()
         self._first: float | None = None
         self._begun: list[Begun] = []
+        self._last: dict[int, float] = {}
+        self._gaps: list[float] = []
 
     def read(self, asked: Sequence[Asked]) -> None:
         """Its prompts are known."""
@@ -295,9 +316,14 @@ class _Call:
 
     def note(self, item: Piece | Answer) -> None:
         """A piece or an answer came."""
+        now = time.monotonic()
         if self._first is None:
-            self._first = time.monotonic() - self._began
+            self._first = now - self._began
         if isinstance(item, Piece):
+            if item.chosen:
+                if item.index in self._last:
+                    self._gaps.append(now - self._last[item.index])
+                self._last[item.index] = now
             self._new += len(item.chosen)
             if item.begun is not None:
                 self._begun.append(item.begun)
@@ -306,10 +332,10 @@ class _Call:
         """It is over."""
         took = time.monotonic() - self._began
         task = self._task
-        begun = tuple(self._begun)
+        begun, gaps = tuple(self._begun), tuple(self._gaps)
         read_ = self._prompt if begun else 0  # what was refused was not read
         self._meter.served(
-            Served(task.name, outcome, took, self._first, read_, self._new, task.short, begun)
+            Served(task.name, outcome, took, self._first, read_, self._new, task.short, begun, gaps)
         )
 
     def usage(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
 from pretune.serving.refusal import overloaded
+from pretune.serving.room import has_room
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,8 +17,9 @@ T = TypeVar("T")
 
 class Aside(Generic[P, T]):
     """Calls ``work`` in a thread, one call at a time, of every line in turn: who asks much waits
-    behind itself. ``called`` says what the calls are, in the plural; ``most`` may be under way or
-    in line. Safe for several event loops.
+    behind itself. ``called`` says what the calls are, in the plural; with ``most`` under way or in
+    line only those of lines are taken that have less than their share. Safe for several event
+    loops.
     """
 
     def __init__(self, work: Callable[P, T], called: str, most: int) -> None:
@@ -25,12 +27,12 @@ class Aside(Generic[P, T]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pretune-aside")
         self._lock = threading.Lock()
         self._lines: OrderedDict[str, deque[tuple[Future[T], Callable[[], T]]]] = OrderedDict()
-        self._count = 0
+        self._inside: list[str] = []
 
     @property
     def busy(self) -> bool:
         """Whether who asks now has to wait."""
-        return self._count > 0
+        return bool(self._inside)
 
     async def __call__(self, line: str, *args: P.args, **named: P.kwargs) -> T:
         """What ``work`` returns or raises, called for ``line``. Leaving early takes it out of the
@@ -41,9 +43,9 @@ class Aside(Generic[P, T]):
         """
         future: Future[T] = Future()
         with self._lock:
-            if self._count >= self._most:
-                raise overloaded(f"{self._count} {self._called}; try again in a moment")
-            self._count += 1
+            if not has_room(line, self._inside, self._most):
+                raise overloaded(f"{len(self._inside)} {self._called}; try again in a moment")
+            self._inside.append(line)
             call = future, partial(self._work, *args, **named)
             self._lines.setdefault(line, deque()).append(call)
         future.add_done_callback(partial(self._leave, line))
@@ -53,7 +55,7 @@ class Aside(Generic[P, T]):
     def _leave(self, line: str, future: Future[T]) -> None:
         """It is over; one that was given up in line is kept no longer, nor what it was to do."""
         with self._lock:
-            self._count -= 1
+            self._inside.remove(line)
             if future.cancelled() and line in self._lines:
                 kept = deque(one for one in self._lines[line] if one[0] is not future)
                 self._lines[line] = kept

@@ -10,6 +10,8 @@ from pretune.core.names import unknown
 from pretune.core.sampling import MOST_LOGPROBS
 from pretune.serving.refusal import Refused
 
+MOST_NAME = 256
+"""Characters of a model's name."""
 MOST_CHOICES = 16
 MOST_PROMPTS = 16
 MOST_FIELDS = 1024
@@ -36,7 +38,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    model: str = Field(min_length=1, max_length=256)
+    model: str = Field(min_length=1, max_length=MOST_NAME)
     max_tokens: int | None = Field(None, ge=1, le=2**31)
     temperature: float = Field(0.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)

@@ -30,6 +30,9 @@ _ROLES = {
 }
 
 
+REPAIR_SECONDS = 10
+"""Until a closed task is worth asking again: its operator has to do something first."""
+
 Options = Sequence[tuple[int, ...]]
 """Token ids of each of a task's labels."""
 
@@ -142,6 +145,7 @@ class Catalogue:
                 "GET /v1/tasks",
                 503,
                 kind="server_error",
+                retry_after=REPAIR_SECONDS,
             )
         if at and name in self._rollouts:
             return self._version(name, prefix)

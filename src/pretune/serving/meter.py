@@ -9,9 +9,10 @@ from pretune.engine.engine import Begun, Stats
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request that ended: seconds from its arrival to its first and its last token (``None``
+    """One request that ended: seconds from its arrival to its end and to its first token (``None``
     where it had none), tokens read and written, the HTTP status or the client's leaving, the
-    version that answered, and how each of its answers came in."""
+    version that answered, how each of its answers came in, and the ``gaps``, seconds from each
+    token to the next of the same answer."""
 
     task: str
     outcome: str
@@ -21,6 +22,7 @@ class Served:
     new_tokens: int
     version: str = ""
     begun: tuple[Begun, ...] = ()
+    gaps: tuple[float, ...] = ()
 
 
 class Meter(Protocol):

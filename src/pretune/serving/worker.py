@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pretune.core.records import Completion, FinishReason, Request
 from pretune.engine.engine import Engine, Output, Stats
 from pretune.serving.refusal import overloaded
+from pretune.serving.room import has_room
 from pretune.serving.wire import log_fault
 
 _FAULTS = 3
@@ -16,8 +17,9 @@ _FAULTS = 3
 
 
 class _Listener(NamedTuple):
-    """Where a request's outputs go: a queue of the event loop that asked."""
+    """Where the outputs of a request for ``task`` go: a queue of the event loop that asked."""
 
+    task: str
     loop: asyncio.AbstractEventLoop
     queue: asyncio.Queue[Output | None]
 
@@ -28,7 +30,8 @@ def _hand_over(told: Sequence[tuple[_Listener, Output]]) -> None:
 
 
 class Worker:
-    """Steps an engine in a thread while there is work; at most ``most`` requests at a time.
+    """Steps an engine in a thread while there is work; with ``most`` requests under way it takes
+    those of tasks alone that have less than their share of them.
 
     Whatever goes wrong in a step ends the requests that ran in it, each with the error, and not
     the thread.
@@ -64,7 +67,7 @@ class Worker:
         """Requests under way."""
         return len(self._listeners)
 
-    def check(self) -> None:
+    def check(self, task: str) -> None:
         """Refuse who could not be answered.
 
         Raises:
@@ -72,10 +75,11 @@ class Worker:
         """
         if not self.ready:
             raise overloaded("the server is stopping; ask another one", 503)
-        if self.load >= self.most:
+        under_way = [listener.task for listener in list(self._listeners.values())]
+        if not has_room(task, under_way, self.most):
             raise overloaded(
-                f"{self.load} requests are under way, which is as many as this server takes; "
-                "try again in a moment"
+                f"{len(under_way)} requests are under way where this server takes {self.most}, "
+                f'{under_way.count(task)} of them for "{task}"; try again in a moment'
             )
 
     def stats(self) -> Stats:
@@ -104,8 +108,9 @@ class Worker:
             Refused: as :meth:`check`.
             TimeoutError: it was not done ``until`` then, by the event loop's clock.
         """
-        self.check()
-        listener = _Listener(asyncio.get_running_loop(), asyncio.Queue())
+        task = request.group or ""
+        self.check(task)
+        listener = _Listener(task, asyncio.get_running_loop(), asyncio.Queue())
         self._listeners[request.id] = listener
         if request.adapter is not None:
             self._engine.expect(request.adapter)
