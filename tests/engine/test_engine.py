@@ -20,6 +20,7 @@ from pretune.core.records import FinishReason, Request
 from pretune.core.sampling import Sampling
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, TokenSegment
+from pretune.engine.blocks import BooksAreWrong
 from pretune.engine.reference import Reference
 
 
@@ -335,3 +336,25 @@ def test_after_a_step_that_failed_nothing_is_taken_up_again(base):
     again = probe.finish(asked(base, "x"))["x"]
     assert again == expected
     assert probe.stats().reused_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda probe: probe._scheduler.running[0].blocks.pop(), "held by nobody known"),
+        (lambda probe: probe._slots.hold("lora"), "slots are held 2 times, by 1 sequences"),
+        (lambda probe: probe._requests.pop("waits"), "1 requests are under way, and 2 run or wait"),
+    ],
+)
+def test_books_that_are_wrong_are_found_and_told(base, damage, words):
+    """By an error of its own: a plain ``assert`` is not there under ``python -O``."""
+    everywhere = make_adapter(base, CONFIGS["lora"], Scope.ALL)
+    probe = Probe(base, {"lora": everywhere}.__getitem__, SMALL._replace(sequences=1))
+    probe.submit(asked(base, "runs", "lora"))
+    while not probe._slots.holders:
+        probe.step()
+    probe.submit(asked(base, "waits"))
+    probe.check()
+    damage(probe)
+    with pytest.raises(BooksAreWrong, match=words):
+        probe.check()
