@@ -112,6 +112,37 @@ def test_an_adapter_that_cannot_be_loaded_fails_its_request_alone(base, lora):
     assert {done["b"].reason, done["c"].reason} == {FinishReason.LENGTH}
 
 
+def test_loading_never_stalls_those_who_run(base, lora, monkeypatch):
+    """Neither who ran when the adapter was asked for, nor who came while it was being read."""
+    may_load = threading.Event()
+
+    def load(_name):
+        assert may_load.wait(60), "a step waited for the adapter"
+        return lora
+
+    probe = Probe(base, load)
+    probe.submit(asked(base, "runs", most=4))
+    probe.step()
+    probe.submit(asked(base, "tuned", "a"))
+    probe.submit(asked(base, "comes", most=8))
+    waits: list[float] = []
+    done = {}
+    with monkeypatch.context() as patched:
+        patched.setattr(probe._slots, "wait", waits.append)
+        while not {"runs", "comes"} <= done.keys():
+            done |= {o.request_id: o.done for o in probe.step() if o.done}
+    assert not waits, "a step waited while others ran"
+    assert probe.stats().adapters_resident == 0
+    may_load.set()
+    done |= probe.finish()
+    assert {name: (one.reason, len(one.ids)) for name, one in done.items()} == {
+        "runs": (FinishReason.LENGTH, 4),
+        "comes": (FinishReason.LENGTH, 8),
+        "tuned": (FinishReason.LENGTH, 6),
+    }
+    probe.close()
+
+
 def test_an_unexpected_fault_of_a_loader_is_the_requests_too(base):
     def load(name):
         raise OSError("the disk is on fire")
