@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pretune.engine.blocks import BlockPool, OutOfBlocks
+from pretune.engine.blocks import BlockPool, BooksAreWrong, OutOfBlocks
 
 SIZE = 6
 
@@ -109,21 +109,40 @@ def test_the_end_of_a_sequence_is_forgotten_first():
     assert pool.find(bytes([2])) is None
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda pool: pool._free.pop(),
-        lambda pool: pool._free.append(pool._free[0]),
-        lambda pool: pool._holders.__setitem__(0, 1),
-        lambda pool: pool._by_key.clear(),
-    ],
-)
-def test_the_check_finds_damage(damage):
+def kept_and_free():
+    """Block 0 is kept, as ``x``; 1 to 3 are free."""
     pool = BlockPool(4)
     block = pool.take()
     pool.name(block, b"x")
     pool.release([block])
+    return pool
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda pool: pool._free.remove(2), r"blocks \[2\] are lost"),
+        (lambda pool: pool._free.append(2), "free twice"),
+        (lambda pool: pool._free.append(0), r"blocks \[0\] are free and kept"),
+        (lambda pool: pool._holders.__setitem__(2, 1), r"blocks \[2\] are held by nobody known"),
+        (lambda pool: pool._kept.__setitem__(pool._free.pop(), None), "kept without a key"),
+        (lambda pool: pool._by_key.clear(), "leads to another block"),
+        (lambda pool: pool.name(2, b"y"), r"blocks \[2\] are free and have a key"),
+    ],
+)
+def test_the_check_finds_damage_and_says_which(damage, words):
+    """By an error of its own: a plain ``assert`` is not there under ``python -O``."""
+    pool = kept_and_free()
     pool.check([])
     damage(pool)
-    with pytest.raises(AssertionError):
+    with pytest.raises(BooksAreWrong, match=words):
         pool.check([])
+
+
+def test_the_check_finds_a_block_that_is_held_and_can_be_taken():
+    pool = BlockPool(4)
+    block = pool.take()
+    pool.check([block])
+    pool._free.append(block)
+    with pytest.raises(BooksAreWrong, match="while they are held"):
+        pool.check([block])

@@ -20,6 +20,7 @@ from pretune.core.records import FinishReason, Request
 from pretune.core.sampling import Sampling
 from pretune.core.scope import Scope
 from pretune.core.segments import Role, TokenSegment
+from pretune.engine.blocks import BooksAreWrong
 from pretune.engine.reference import Reference
 
 
@@ -109,6 +110,37 @@ def test_an_adapter_that_cannot_be_loaded_fails_its_request_alone(base, lora):
     assert done["a"].reason is FinishReason.FAILED
     assert done["a"].error == 'adapter "damaged" has a wrong digest'
     assert {done["b"].reason, done["c"].reason} == {FinishReason.LENGTH}
+
+
+def test_loading_never_stalls_those_who_run(base, lora, monkeypatch):
+    """Neither who ran when the adapter was asked for, nor who came while it was being read."""
+    may_load = threading.Event()
+
+    def load(_name):
+        assert may_load.wait(60), "a step waited for the adapter"
+        return lora
+
+    probe = Probe(base, load)
+    probe.submit(asked(base, "runs", most=4))
+    probe.step()
+    probe.submit(asked(base, "tuned", "a"))
+    probe.submit(asked(base, "comes", most=8))
+    waits: list[float] = []
+    done = {}
+    with monkeypatch.context() as patched:
+        patched.setattr(probe._slots, "wait", waits.append)
+        while not {"runs", "comes"} <= done.keys():
+            done |= {o.request_id: o.done for o in probe.step() if o.done}
+    assert not waits, "a step waited while others ran"
+    assert probe.stats().adapters_resident == 0
+    may_load.set()
+    done |= probe.finish()
+    assert {name: (one.reason, len(one.ids)) for name, one in done.items()} == {
+        "runs": (FinishReason.LENGTH, 4),
+        "comes": (FinishReason.LENGTH, 8),
+        "tuned": (FinishReason.LENGTH, 6),
+    }
+    probe.close()
 
 
 def test_an_unexpected_fault_of_a_loader_is_the_requests_too(base):
@@ -335,3 +367,25 @@ def test_after_a_step_that_failed_nothing_is_taken_up_again(base):
     again = probe.finish(asked(base, "x"))["x"]
     assert again == expected
     assert probe.stats().reused_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda probe: probe._scheduler.running[0].blocks.pop(), "held by nobody known"),
+        (lambda probe: probe._slots.hold("lora"), "slots are held 2 times, by 1 sequences"),
+        (lambda probe: probe._requests.pop("waits"), "1 requests are under way, and 2 run or wait"),
+    ],
+)
+def test_books_that_are_wrong_are_found_and_told(base, damage, words):
+    """By an error of its own: a plain ``assert`` is not there under ``python -O``."""
+    everywhere = make_adapter(base, CONFIGS["lora"], Scope.ALL)
+    probe = Probe(base, {"lora": everywhere}.__getitem__, SMALL._replace(sequences=1))
+    probe.submit(asked(base, "runs", "lora"))
+    while not probe._slots.holders:
+        probe.step()
+    probe.submit(asked(base, "waits"))
+    probe.check()
+    damage(probe)
+    with pytest.raises(BooksAreWrong, match=words):
+        probe.check()

@@ -8,13 +8,21 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from laws.cases import ANSWER, CONFIGS, TURNS, make_adapter, request_of, segments_of
+from laws.cases import (
+    ANSWER,
+    CONFIGS,
+    TURNS,
+    VARIANTS,
+    make_adapter,
+    request_of,
+    segments_of,
+)
 from laws.probe import SMALL, Probe
 from laws.test_laws import TOLERANCE, differs, kv, new_cache
 from pretune.adapters.adapter import Adapter
 from pretune.core.records import Completion, FinishReason, Request
 from pretune.core.scope import Scope
-from pretune.core.segments import Role, Turn
+from pretune.core.segments import Role, TokenSegment, Turn
 from pretune.engine.reference import Reference
 
 LONG = (*TURNS[:2], Turn(Role.USER, "Which rate is it that I am to pay?"))
@@ -234,20 +242,66 @@ def test_scores_are_the_reference(base, world):
     probe.close()
 
 
-def test_suffix_shares_the_context_with_every_task_and_the_base(base):
-    """One document, many tasks: its blocks are written once, by the base."""
+SUFFIXED = [name for name, scope in VARIANTS if scope is Scope.SUFFIX]
+
+
+@pytest.mark.parametrize("name", SUFFIXED)
+@pytest.mark.parametrize("first", [None, "a"])
+def test_suffix_shares_the_context_with_every_task_and_the_base(base, set_up, name, first):
+    """One document, many tasks: its blocks are written once, by the base, whoever came first."""
     adapters = {
-        name: make_adapter(base, CONFIGS[name], Scope.SUFFIX, seed=i)
-        for i, name in enumerate(("lora", "bottleneck", "prefix_tuning"))
+        "a": make_adapter(base, CONFIGS[name], Scope.SUFFIX, seed=1),
+        "other": make_adapter(base, CONFIGS["lora"], Scope.SUFFIX, seed=2),
     }
+    reference = set_up(**adapters).reference
     document = Turn(Role.CONTEXT, "The rate is 4% a year and is paid on the last day of March.")
     turns = (TURNS[0], document, TURNS[2])
-    probe = Probe(base, adapters.__getitem__)
-    probe.finish(named(base, "plain", None, *turns))
     shared = sum(len(s) for s in segments_of(base, *turns[:2])[:-1]) // SMALL.block * SMALL.block
     assert shared > 60
-    for name in adapters:
+    probe = Probe(base, adapters.__getitem__)
+    for adapter in (first, *(one for one in (None, *adapters) if one != first)):
+        request = named(base, str(adapter), adapter, *turns)
         before = probe.stats().reused_tokens
-        probe.finish(named(base, name, name, *turns))
-        assert probe.stats().reused_tokens - before == shared
+        done = probe.finish(request)
+        assert probe.stats().reused_tokens - before == (0 if adapter == first else shared)
+        agrees(probe, reference, request, done[request.id].ids)
+    assert differs(probe.logits["a"][0], probe.logits["None"][0])
+    again = named(base, "again", None, *turns)
+    done = probe.finish(again)
+    agrees(probe, reference, again, done["again"].ids)
+    probe.close()
+
+
+VIRTUAL = [name for name, config in CONFIGS.items() if config.virtual_tokens]
+
+
+@pytest.mark.parametrize("length", [2 * SMALL.block, 2 * SMALL.block + 2])
+@pytest.mark.parametrize("name", VIRTUAL)
+@pytest.mark.parametrize("together", [False, True])
+def test_what_a_method_writes_before_the_prompt_is_written_once(
+    base, set_up, name, length, together
+):
+    """Two prompts of one task with no common beginning share the prefix's complete blocks."""
+    adapters = {
+        "a": make_adapter(
+            base, CONFIGS[name].model_copy(update={"length": length}), Scope.PROMPT, seed=1
+        )
+    }
+    reference = set_up(**adapters).reference
+    words = [range(first, first + 11) for first in (70, 90)]
+    requests = [
+        Request(str(i), (TokenSegment(Role.USER, tuple(ids)),), "a", MOST)
+        for i, ids in enumerate(words)
+    ]
+    probe = Probe(base, adapters.__getitem__)
+    if together:
+        done = probe.finish(*requests)
+    else:
+        done = probe.finish(requests[0]) | probe.finish(requests[1])
+    assert probe.stats().reused_tokens == length // SMALL.block * SMALL.block
+    for request in requests:
+        agrees(probe, reference, request, done[request.id].ids)
+    plain = replace(requests[0], id="plain", adapter=None)
+    probe.finish(plain)
+    assert differs(probe.logits["0"][0], probe.logits["plain"][0])
     probe.close()

@@ -7,12 +7,30 @@ its key, so that it can be taken up again until the room is needed), or *free*.
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from pretune.core.errors import PretuneError
+
 Key = bytes
 """Names what a block contains: its tokens, who wrote them, and all that came before."""
 
 
 class OutOfBlocks(Exception):
     """Every block is held."""
+
+
+class BooksAreWrong(PretuneError, RuntimeError):
+    """A block, slot or request that no record accounts for (law 11)."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: the engine's books are wrong; restart it, and report this fault")
+
+
+def insist(true: bool, what: str) -> None:
+    """Raise :class:`BooksAreWrong` with ``what`` unless ``true``; ``python -O`` does not remove it.
+
+    Who serves logs the line that called, so each statement has its own.
+    """
+    if not true:
+        raise BooksAreWrong(what)
 
 
 class BlockPool:
@@ -110,17 +128,23 @@ class BlockPool:
         are exactly the holders on record.
 
         Raises:
-            AssertionError: a block was lost, or is in two states.
+            BooksAreWrong: a block was lost, or is in two states.
         """
         counted = [0] * self.size
         for block in held:
             counted[block] += 1
-        assert counted == self._holders, "blocks are held by nobody known"
+        wrong = [block for block, count in enumerate(counted) if count != self._holders[block]]
+        insist(not wrong, f"blocks {wrong} are held by nobody known, or by more than is on record")
         free, kept = set(self._free), set(self._kept)
-        assert len(free) == len(self._free), "a block is free twice"
-        assert not free & kept, "a block is free and kept"
+        insist(len(free) == len(self._free), "a block is free twice")
+        insist(not free & kept, f"blocks {sorted(free & kept)} are free and kept")
         unheld = {block for block, holders in enumerate(counted) if not holders}
-        assert free | kept == unheld, "a block is lost"
-        assert kept <= set(self._key_of), "a kept block has no key"
-        assert {block: key for key, block in self._by_key.items()} == self._key_of
-        assert not free & set(self._key_of), "a free block has a key"
+        lost, given = sorted(unheld - free - kept), sorted((free | kept) - unheld)
+        insist(not lost, f"blocks {lost} are lost: nobody holds them, and none can be taken")
+        insist(not given, f"blocks {given} can be taken while they are held")
+        keyless = sorted(kept - set(self._key_of))
+        insist(not keyless, f"blocks {keyless} are kept without a key")
+        named = {block: key for key, block in self._by_key.items()}
+        insist(named == self._key_of, "a key leads to another block than the one that has it")
+        keyed = sorted(free & set(self._key_of))
+        insist(not keyed, f"blocks {keyed} are free and have a key")

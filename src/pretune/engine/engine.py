@@ -19,7 +19,7 @@ from pretune.core.errors import PretuneError, SpecError, UnknownName
 from pretune.core.names import unknown
 from pretune.core.records import Chosen, Completion, FinishReason, OptionScores, Request
 from pretune.engine.allocator import keep_freed_memory
-from pretune.engine.blocks import BlockPool
+from pretune.engine.blocks import BlockPool, insist
 from pretune.engine.keys import root_key
 from pretune.engine.paged import KVBlocks
 from pretune.engine.runner import Runner
@@ -198,13 +198,14 @@ class Engine:
         """Law 11, at any time between steps: no block and no slot is lost.
 
         Raises:
-            AssertionError: one is.
+            BooksAreWrong: one is.
         """
-        running = self._scheduler.running
+        running, waiting = self._scheduler.running, self._scheduler.waiting
         self._pool.check(total_blocks(running))
-        holders = sum(sequence.holds_slot for sequence in running)
-        assert self._slots.holders == holders, "a slot is held by nobody known"
-        assert len(self._requests) == len(running) + len(self._scheduler.waiting)
+        holders, held = sum(sequence.holds_slot for sequence in running), self._slots.holders
+        insist(held == holders, f"slots are held {held} times, by {holders} sequences")
+        known, queued = len(self._requests), len(running) + len(waiting)
+        insist(known == queued, f"{known} requests are under way, and {queued} run or wait")
 
     def stats(self) -> Stats:
         """Counts for monitoring; from any thread, of about this moment."""
