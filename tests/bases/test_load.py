@@ -163,7 +163,20 @@ def test_a_model_that_counts_no_positions_is_refused(tmp_path):
         load_base(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["{", '{"model_type": "nonesuch"}', "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "null",
+        "[" * 10**5,
+        "{}",
+        '{"model_type": "nonesuch"}',
+        '{"model_type": ["llama"]}',
+        '{"model_type": "llama", "configuration_files": 1}',
+        '{"model_type": "llama", "hidden_size": "x"}',
+    ],
+)
 def test_unreadable_config(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(BaseModelError, match=r"has no readable config\.json"):

@@ -68,7 +68,10 @@ def serve_and_load(
     with tempfile.TemporaryDirectory(prefix="pretune-gate-") as place:
         run = RunFolder(Path(place) / task.name)
         write_atomic(run.task, dump_task(anywhere(task)))
-        run.write_record({"task": task.name, "adapter": str(adapter.resolve())})
+        run.adapters.mkdir()
+        own = run.adapters / "gated"
+        own.symlink_to(adapter.resolve(), target_is_directory=True)
+        run.write_record({"task": task.name, "adapter": str(own.relative_to(run.path))})
         with serving([run.path]) as server:
             _ask(server, _bodies(task, rows, _WARM, salt="warm"), None, 60.0)
             return tuple(_load(server, task, goals, rps, rows, seconds) for rps in loads)

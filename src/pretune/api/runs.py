@@ -1,12 +1,16 @@
 """What a run's folder holds, by name."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pretune.core.errors import StorageError
 from pretune.core.files import write_atomic
+
+_OWN = re.compile(r"adapters/(?!\.{1,2}$)[^/\\\0]+")
+"""How a record names its adapter; no name that leads to another folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,10 @@ class RunFolder:
             StorageError: no finished run in this folder.
         """
         try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+            if not isinstance(record, dict):
+                raise TypeError("no JSON object")
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StorageError(
                 f'"{self.path}" holds no finished run ("run.json" is missing or damaged); '
                 "name a folder that pretune train wrote, or train with --resume"
@@ -75,8 +81,18 @@ class RunFolder:
         return record
 
     def adapter(self) -> Path:
-        """The folder of the run's adapter."""
-        return self.path / str(self.read_record()["adapter"])
+        """The folder of the run's adapter, which is one of its own: a run may come from others.
+
+        Raises:
+            StorageError: no finished run in this folder, or its record leads out of it.
+        """
+        named = self.read_record().get("adapter")
+        if not isinstance(named, str) or not _OWN.fullmatch(named):
+            raise StorageError(
+                f'"{self.record}" has "adapter": {json.dumps(named)}, expected "adapters/NAME" in '
+                "the run's own folder; copy the run again, or name the adapter's folder itself"
+            )
+        return self.path / named
 
 
 def adapter_folder(path: Path) -> Path:

@@ -10,6 +10,7 @@ from pretune.bases.anatomy import dissect
 from pretune.bases.base import Base
 from pretune.bases.chat import ChatRenderer
 from pretune.bases.quantized import keep_layout
+from pretune.bases.weights import weight_files
 from pretune.core.digest import of_file, of_json
 from pretune.core.errors import BaseModelError, MissingExtra
 from pretune.core.names import unknown
@@ -24,7 +25,6 @@ PRECISIONS: dict[str, torch.dtype] = {
 }
 """How weights are held; for ``nf4`` (QLoRA, arXiv 2305.14314) the dtype of everything else."""
 
-_UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 
 
@@ -41,14 +41,15 @@ def load_base(
     A hub name is looked up in the local cache; the network is asked only with ``allow_download``.
 
     Raises:
-        BaseModelError: not found, pickled weights, not decoder-only, or a broken file.
+        BaseModelError: not found, pickled weights or weights elsewhere, not decoder-only, or a
+            broken file.
         MissingExtra: precision ``nf4`` without bitsandbytes.
     """
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     folder = _folder(name, allow_download, revision)
-    weights = _weight_files(name, folder)
     config = _config(name, folder)
+    weights = weight_files(name, folder, config)
     model = _model(name, folder, config, precision, torch.device(device))
     model.requires_grad_(False)
     model.eval()
@@ -145,27 +146,20 @@ def _folder(name: str, allow_download: bool, revision: str | None) -> Path:
         raise BaseModelError(f'base "{name}" is not on this machine; {step}') from error
 
 
-def _weight_files(name: str, folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.safetensors"))
-    if files:
-        return files
-    pickled = sorted(path.name for pattern in _UNSAFE for path in folder.glob(pattern))
-    if pickled:
-        raise BaseModelError(
-            f'base "{name}" has pickled weights only ("{pickled[0]}"), which can run code when '
-            "opened; convert them to safetensors first"
-        )
-    raise BaseModelError(f'base "{name}" has no safetensors weights in "{folder}"')
-
-
 def _config(name: str, folder: Path) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        elsewhere = "configuration_files" in json.loads((folder / "config.json").read_bytes())
+    except Exception as error:  # a hostile file may break transformers anywhere
         raise BaseModelError(f'base "{name}" has no readable config.json: {error}') from error
+    if elsewhere:
+        raise BaseModelError(
+            f'base "{name}" has "configuration_files" in its config.json, which leads to another '
+            "file for some versions of transformers; put what is meant into config.json itself"
+        )
     # Encoders such as BERT have a causal class too; what they were saved as tells them apart.
     trained_as = config.architectures or ["Model"]
     writes = any(name.endswith(("ForCausalLM", "Model")) for name in trained_as)
@@ -187,7 +181,6 @@ def _shape(folder: Path) -> dict[str, Any]:
 
 
 def _model(name: str, folder: Path, config: Any, precision: str, device: torch.device) -> Any:
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {"dtype": PRECISIONS[precision], "use_safetensors": True}
@@ -204,7 +197,7 @@ def _model(name: str, folder: Path, config: Any, precision: str, device: torch.d
             ignore_mismatched_sizes=True,  # told below, with the name
             **options,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # a hostile file may break transformers anywhere
         raise BaseModelError(f'base "{name}" cannot be loaded: {error}') from error
     model, notes = loaded
     if notes["mismatched_keys"]:
@@ -242,7 +235,7 @@ def _tokenizer(name: str, folder: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a hostile file may break transformers anywhere
         raise BaseModelError(f'base "{name}" has no readable tokenizer: {error}') from error
     if not tokenizer.is_fast:
         raise BaseModelError(f'base "{name}" has a slow tokenizer; add its tokenizer.json')

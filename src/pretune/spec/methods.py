@@ -88,7 +88,9 @@ class LoraConfig(MethodConfig):
 
     name: Literal["lora"] = "lora"
     rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
-    alpha: float = Field(16.0, gt=0, description="scale is alpha / rank, or alpha / sqrt(rank)")
+    alpha: float = Field(
+        16.0, gt=0, allow_inf_nan=False, description="scale is alpha / rank, or alpha / sqrt(rank)"
+    )
     rslora: bool = Field(False, description="divide alpha by sqrt(rank) (arXiv 2312.03732)")
     b_rate_ratio: float = Field(
         1.0, ge=1, description="LoRA+: learning rate of B over that of A; 16 (arXiv 2402.12354)"
@@ -115,7 +117,7 @@ class DoraConfig(MethodConfig):
 
     name: Literal["dora"] = "dora"
     rank: int = Field(8, ge=1, le=4096, description="width of the low-rank product")
-    alpha: float = Field(16.0, gt=0, description="scale is alpha / rank")
+    alpha: float = Field(16.0, gt=0, allow_inf_nan=False, description="scale is alpha / rank")
     sites: tuple[Site, ...] = Field(
         ALL_SITES, min_length=1, description="linear layers of a block that are changed"
     )

@@ -44,10 +44,10 @@ def import_peft(folder: Path, base: Base, scope: Scope) -> Adapter:
         ScopeError: a scope that makes no sense for the method.
     """
     contents = read_folder(folder)
-    kind = str(contents.config.get("peft_type"))
+    kind = contents.text("peft_type") or ""
     if kind not in _READERS:
         raise unknown("PEFT method", kind, _READERS)
-    trained = contents.config.get(_SCOPE_KEY)
+    trained = contents.text(_SCOPE_KEY)
     if trained is not None and trained != scope:
         raise AdapterError(
             f'"{folder}" was trained with scope "{trained}", not "{scope}"; import it with that'
@@ -55,8 +55,8 @@ def import_peft(folder: Path, base: Base, scope: Scope) -> Adapter:
     config, weights = _READERS[kind](contents, base, scope)
     notes = {
         "imported": "peft",
-        "peft_version": contents.config.get("peft_version"),
-        "named_base": contents.config.get("base_model_name_or_path"),
+        "peft_version": contents.text("peft_version"),
+        "named_base": contents.text("base_model_name_or_path"),
     }
     adapter = Adapter(config, scope, weights, base.digest, base.renderer.digest, notes)
     adapter.by_site(base)

@@ -65,13 +65,13 @@ def low_rank_from(
     _check_even(contents, "alpha_pattern", alpha)
     weights, touched = _weights(contents, base)
     sites = _roles(contents, base, touched)
-    if not contents.config.get("use_dora"):
-        rslora = bool(contents.config.get("use_rslora"))
-        found = contents.config_of(LoraConfig, rank=rank, alpha=alpha, rslora=rslora, sites=sites)
+    rslora = contents.flag("use_rslora")
+    found = contents.config_of(LoraConfig, rank=rank, alpha=alpha, rslora=rslora, sites=sites)
+    if not contents.flag("use_dora"):
         return found, weights
     # DoRA here has no rsLoRA switch: the same scale is another alpha.
-    factor = rank**0.5 if contents.config.get("use_rslora") else 1.0
-    return contents.config_of(DoraConfig, rank=rank, alpha=alpha * factor, sites=sites), weights
+    alpha = found.alpha * (found.rank**0.5 if rslora else 1.0)
+    return contents.config_of(DoraConfig, rank=found.rank, alpha=alpha, sites=sites), weights
 
 
 def low_rank_to(
@@ -101,7 +101,7 @@ def low_rank_to(
 
 def _check_even(contents: Contents, key: str, usual: float) -> None:
     """Raise AdapterError where a pattern gives some layers another value than the ``usual`` one."""
-    pattern = contents.config.get(key) or {}
+    pattern = contents.mapping(key)
     if odd := sorted(name for name, value in pattern.items() if value != usual):
         raise AdapterError(
             f'"{contents.folder}" has "{key}" with another value for "{odd[0]}"; an adapter here '
@@ -129,7 +129,12 @@ def _weights(contents: Contents, base: Base) -> tuple[Weights, dict[str, Site]]:
                 f'"{name}" in "{contents.folder}" matches no layer that can be adapted of base '
                 f'"{base.name}"; it has: {", ".join(layers)}'
             )
-        weights[f"{site.name}.{_PARTS[match['part']]}"] = value
+        place = f"{site.name}.{_PARTS[match['part']]}"
+        if place in weights:
+            raise AdapterError(
+                f'"{contents.folder}" has "{name}" twice under two names; copy the adapter again'
+            )
+        weights[place] = value
         touched[site.name] = site
     if not touched:
         raise AdapterError(f'"{contents.folder}" holds no weights; train it, or copy it again')
