@@ -206,8 +206,8 @@ other = st.tuples(st.sampled_from(["step", "step", "step", "cancel", "preempt", 
 
 
 @pytest.mark.parametrize("variants", WORLDS, ids=range(len(WORLDS)))
-@settings(max_examples=24)
-@given(size=sizes, events=st.lists(submit | other, min_size=1, max_size=40))
+@settings(max_examples=8)
+@given(size=sizes, events=st.lists(submit | other, min_size=10, max_size=40))
 def test_any_traffic(variants, size, events):
     traffic = Traffic(variants, size)
     for number, (kind, *values) in enumerate(events):
