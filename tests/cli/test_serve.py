@@ -1,5 +1,6 @@
 """``pretune serve``: from a run's folder to answers over HTTP, and to a good end on SIGTERM."""
 
+import json
 import os
 import signal
 import socket
@@ -45,12 +46,67 @@ def test_a_run_is_served_until_sigterm(run, task):
                 found = http.post("/v1/chat/completions", json=body).json()["choices"][0]
                 assert found["message"]["content"] in ("card", "loan")
                 assert found["scores"].keys() == {"card", "loan"}
+                end_in_a_stream(http, process, {"model": names[0], "messages": question})
         finally:
             process.send_signal(signal.SIGTERM)
             told = process.stderr.read() if process.stderr else ""
             assert process.wait(30) in (0, -signal.SIGTERM)
     assert f"serving desk at http://127.0.0.1:{port}/v1" in told
     assert "pin lost" not in told
+
+
+LONG = {"structured_outputs": {"regex": "[a-z]{301}"}, "max_tokens": 300}
+"""A letter a token, and no end before the last one."""
+
+
+def end_in_a_stream(http: httpx.Client, process: subprocess.Popen, body: dict) -> None:
+    """SIGTERM with a stream under way: it ends as it would have, and nothing new begins."""
+    body |= LONG
+    whole = http.post("/v1/chat/completions", json=body).json()["choices"][0]
+    assert len(whole["message"]["content"]) == 300
+    for _ in range(20):
+        with begun(http.base_url.port, body | {"stream": True}) as stream:
+            # Held, so that the signal comes before the stream's end however slow this process is.
+            process.send_signal(signal.SIGSTOP)
+            if b"[DONE]" in stream.recv(2**20, socket.MSG_PEEK):
+                process.send_signal(signal.SIGCONT)
+                continue
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+            wait_refused(f"{http.base_url}/v1/chat/completions", body | {"max_tokens": 1})
+            with stream.makefile(encoding="utf-8") as lines:
+                told = [line.strip() for line in lines if line.startswith("data: ")]
+            break
+    else:
+        raise AssertionError("every stream was over before the server could be told to end")
+    assert told.pop() == "data: [DONE]"
+    pieces = [json.loads(line.removeprefix("data: "))["choices"][0] for line in told]
+    said = "".join(piece["delta"].get("content", "") for piece in pieces)
+    assert said == whole["message"]["content"]
+    assert pieces[-1]["finish_reason"] == whole["finish_reason"] == "length"
+
+
+def begun(port: int | None, body: dict) -> socket.socket:
+    """A connection on which the answer to ``body`` has begun; nothing of it is read yet."""
+    data = json.dumps(body)
+    stream = socket.create_connection(("127.0.0.1", port), timeout=30)
+    stream.sendall(
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n"
+        f"Content-Type: application/json\r\nConnection: close\r\n\r\n{data}".encode()
+    )
+    stream.recv(1, socket.MSG_PEEK)
+    return stream
+
+
+def wait_refused(url: str, body: dict) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            if httpx.post(url, json=body).status_code == 503:
+                return
+        except httpx.TransportError:  # no connection, or one that is closed before it is read
+            return
+    raise AssertionError("the server took new requests after SIGTERM")
 
 
 def wait_for(http: httpx.Client, process: subprocess.Popen) -> None:

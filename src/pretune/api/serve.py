@@ -1,5 +1,6 @@
 """Finished runs behind one HTTP server: folders to tasks, tasks to a service."""
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from pretune.core.names import unknown
 from pretune.engine.engine import Engine, Size
 from pretune.monitoring.prometheus import Prometheus
 from pretune.registry import Registry, is_registry
+from pretune.serving import wire
 from pretune.serving.admission import Admission
 from pretune.serving.app import Service, create_app
 from pretune.serving.catalogue import Catalogue, ServedTask
@@ -287,9 +289,18 @@ class Server(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         if self.started:
+            self._be_impatient()
             host = self.config.host
             port = self.servers[0].sockets[0].getsockname()[1]  # any free one, where 0 was asked
             self._listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+    def _be_impatient(self) -> None:
+        """Of a client that takes nothing the system closes the connection, which uvicorn would keep
+        for ever with what is unsent; each connection has it from its listener."""
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            for listener in self.servers[0].sockets:
+                milliseconds = int(1000 * wire.PATIENCE)
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more requests, finish those under way."""

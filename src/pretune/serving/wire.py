@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import re
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -76,6 +77,10 @@ class Events(StreamingResponse):
 
     media_type = "text/event-stream"
 
+    def __init__(self, events: AsyncGenerator[str, None]) -> None:
+        super().__init__(events)
+        self._events = events
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them."""
 
@@ -83,8 +88,11 @@ class Events(StreamingResponse):
             async with asyncio.timeout(PATIENCE):
                 await send(message)
 
-        with suppress(TimeoutError):
-            await super().__call__(scope, receive, in_time)
+        # Closed here: the error refers to who waited for it, and what is only left alone keeps its
+        # place until the collector comes by.
+        async with aclosing(self._events):
+            with suppress(TimeoutError):
+                await super().__call__(scope, receive, in_time)
 
 
 class Faults:
