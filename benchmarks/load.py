@@ -12,7 +12,7 @@ server or past it, and collects what is needed no more. An answer of theirs must
 version it names, and the task must have pointed to that version during the request.
 
 At the end nothing may be left: no block, no adapter, no request, no pinned version, no open file,
-no memory.
+no memory, and nothing may stand in the server's log.
 
     python benchmarks/load.py --minutes 10
     python benchmarks/load.py --minutes 0.2 --rate 8 --json      # what the tests run
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
-from load_server import IDLE_SECONDS, Server, left_over
+from load_server import IDLE_SECONDS, Server, left_over, room
 from load_traffic import Traffic
 from load_versions import Operator
 from load_world import build_world
@@ -61,13 +61,15 @@ def load(seconds: float, rate: float, base: str, seed: int) -> dict[str, Any]:
             traffic = Traffic(server.url, questions, seed, operator.pointers)
             asyncio.run(_both(traffic, operator, seconds, rate))
             counts, after = server.idle(), server.settled(before)
-            pins = operator.left_over(IDLE_SECONDS)
+            held = operator.left_over(IDLE_SECONDS)
+            held += room(server.url, questions[0].body["model"])
             healthy = httpx.get(f"{server.url}/health").status_code == 200
         finally:
             gone = server.stop()
+        log = server.log()
     wrong = warm.tally.wrong + traffic.tally.wrong + operator.wrong
     traffic.tally.wrong = wrong
-    left = left_over(counts, before, after) + pins + ([] if healthy else ["not healthy"])
+    left = left_over(counts, before, after, log) + held + ([] if healthy else ["not healthy"])
     return {
         "ok": not wrong and not left,
         **traffic.tally.record(),

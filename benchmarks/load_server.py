@@ -7,12 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx2 as httpx
 
+from pretune.serving.bodies import MOST_CHOICES
 from pretune.serving.key_file import new_key
 
 SLOTS, CACHE_TOKENS, MOST_REQUESTS = 2, 512, 32
@@ -21,6 +22,10 @@ SLOTS, CACHE_TOKENS, MOST_REQUESTS = 2, 512, 32
 IDLE_SECONDS = 30
 MOST_GROWTH = 48 * 2**20
 """Bytes that a server may grow by after its warm-up: what allocators keep, not what leaks."""
+
+
+MOST_LINES = 20
+"""Of the server's log that are told."""
 
 
 class Held(NamedTuple):
@@ -40,7 +45,8 @@ class Server:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        self._log = (folder / "server.log").open("w")
+        self._log_file = folder / "server.log"
+        self._log = self._log_file.open("w")
         command = [
             sys.executable, "-m", "pretune", "serve",
             str(folder / "runs"), str(folder / "registry"),
@@ -89,6 +95,11 @@ class Server:
         rss = int(status["VmRSS"].split()[0]) * 1024
         return Held(len(os.listdir(place / "fd")), int(status["Threads"]), rss)
 
+    def log(self) -> list[str]:
+        """The lines of its log but the one that says where it listens."""
+        lines = self._log_file.read_text(errors="replace").splitlines()
+        return [line for line in lines if line and not line.startswith("serving ")]
+
     def stop(self) -> float:
         """SIGTERM; the seconds until it has gone, with nothing to finish."""
         began = time.monotonic()
@@ -107,8 +118,21 @@ def _until(done: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def left_over(counts: dict[str, float], before: Held, after: Held) -> list[str]:
-    """What an idle server should not hold."""
+def room(url: str, model: str) -> list[str]:
+    """What is in the way of as many answers at once as the server takes: one that ended and is
+    still waited for is in no count."""
+    body = {"model": model, "prompt": ["a"] * (MOST_REQUESTS // MOST_CHOICES), "n": MOST_CHOICES}
+    response = httpx.post(f"{url}/v1/completions", json=body | {"max_tokens": 1}, timeout=60)
+    if response.status_code == 200:
+        return []
+    return [f"no room for {MOST_REQUESTS} answers: {response.json()['error']['message']}"]
+
+
+def left_over(
+    counts: dict[str, float], before: Held, after: Held, log: Sequence[str] = ()
+) -> list[str]:
+    """What an idle server should not hold, and what it should not have told in its ``log``: a
+    fault, blocks that do not add up, a task that ended with an error nobody asked for."""
     found = [
         f"{name} is {counts[name]:g}"
         for name in (
@@ -122,4 +146,5 @@ def left_over(counts: dict[str, float], before: Held, after: Held) -> list[str]:
         found.append(f"{after.threads} threads, {before.threads} before")
     if after.rss > before.rss + MOST_GROWTH:
         found.append(f"{(after.rss - before.rss) / 2**20:.0f} MiB more memory than before")
+    found += [f"the log says: {line}" for line in log[:MOST_LINES]]
     return found

@@ -8,14 +8,14 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2 as httpx
+import load_killed
 from load_versions import Pointers
 from load_world import TEXTS, Question
-
-from pretune.serving import streams
 
 
 @dataclass
@@ -42,6 +42,9 @@ def _share(values: list[float], share: float) -> float:
     return round(sorted(values)[math.ceil(share * len(values)) - 1], 4)
 
 
+Kind = Callable[[httpx.AsyncClient, Question], Coroutine[Any, Any, None]]
+
+
 class Traffic:
     """Clients of all kinds on one server."""
 
@@ -53,7 +56,7 @@ class Traffic:
         self._url = url
         self._questions = questions
         self._chance = random.Random(seed)
-        self.kinds = {
+        self.kinds: dict[Kind, int] = {
             self.whole: 40,
             self.stream: 40,
             self.leave: 10,
@@ -62,19 +65,28 @@ class Traffic:
         }
 
     async def run(self, seconds: float, rate: float) -> None:
-        """Arrivals for ``seconds``, ``rate`` a second on average; returns when all have ended."""
+        """Arrivals for ``seconds``, ``rate`` a second on average, and one of each kind at least;
+        returns when all have ended."""
         under_way: set[asyncio.Task[None]] = set()
         end = time.monotonic() + seconds
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=self._url, timeout=120, limits=limits) as http:
-            while time.monotonic() < end:
+            for count, kind in enumerate(self._drawn()):
+                if count >= len(self.kinds) and time.monotonic() > end:
+                    break
                 await asyncio.sleep(self._chance.expovariate(rate))
-                (kind,) = self._chance.choices(list(self.kinds), list(self.kinds.values()))
                 question = self._chance.choice(self._questions)
                 task = asyncio.create_task(self._guarded(kind(http, question), kind.__name__))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
             await asyncio.gather(*under_way)
+
+    def _drawn(self) -> Iterator[Kind]:
+        """Kinds of clients: each of them once, so that the shortest run has all, then by weight."""
+        kinds, weights = list(self.kinds), list(self.kinds.values())
+        yield from self._chance.sample(kinds, len(kinds))
+        while True:
+            yield from self._chance.choices(kinds, weights)
 
     async def _guarded(self, work: Any, kind: str) -> None:
         try:
@@ -165,22 +177,24 @@ class Traffic:
         self.tally.outcomes["refused"] += 1
 
     async def killed(self, _http: httpx.AsyncClient, question: Question) -> None:
-        """A client with several long streams, ended by SIGKILL."""
+        """A client with several long streams, ended by SIGKILL when all have begun."""
         bodies = [
             {"model": self._questions[0].body["model"], "prompt": f"{text} {self._chance.random()}",
              "max_tokens": 200, "stream": True}
             for text in TEXTS[:3]
         ]  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            sys.executable, streams.__file__, self._url.rpartition(":")[2],
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+            sys.executable, load_killed.__file__, self._url.rpartition(":")[2],
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(json.dumps(bodies).encode())
         process.stdin.close()
-        await asyncio.sleep(self._chance.uniform(0.1, 0.8))
+        begun = await process.stdout.readline()
+        await asyncio.sleep(self._chance.uniform(0, 0.4))
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        self._tell("killed", None if begun else "the server did not answer")
         self.tally.outcomes["killed"] += 1

@@ -24,7 +24,7 @@ def test_mixed_load_on_a_real_server_leaves_nothing():
     found = json.loads(ran.stdout)
     assert (found["wrong"], found["left"], ran.returncode) == ([], [], 0)
     kinds = {outcome.partition(" ")[0] for outcome in found["outcomes"]}
-    assert {"whole", "stream", "left", "refused"} <= kinds
+    assert kinds == {"whole", "stream", "left", "refused", "killed"}
     assert found["adapter_loads"] > 2
     assert found["questions"] > 60
     assert sum(found["changes"].values()) > 2
@@ -102,3 +102,40 @@ def test_what_is_left_over_is_told():
         "5 threads, 4 before",
         "48 MiB more memory than before",
     ]
+
+
+def test_a_fault_in_the_log_is_told(tmp_path):
+    """As the worker logs it, by way of what a server's log is without a handler of its own."""
+    from load_server import Held, Server, left_over
+
+    code = (
+        "import sys\n"
+        "from pretune.serving.wire import log_fault\n"
+        "print('serving desk at http://127.0.0.1:1/v1; Ctrl-C ends it', file=sys.stderr)\n"
+        "try: 1 / 0\n"
+        "except ZeroDivisionError as error: log_fault(error)\n"
+    )
+    server = Server.__new__(Server)
+    server._log_file = tmp_path / "server.log"
+    with server._log_file.open("w") as log:
+        subprocess.run([sys.executable, "-c", code], check=True, stderr=log)
+    idle = dict.fromkeys(
+        ("requests_waiting", "requests_running", "cache_blocks_held", "adapter_bytes_held"), 0.0
+    )
+    held = Held(files=7, threads=4, rss=10**8)
+    assert left_over(idle, held, held, server.log()) == [
+        "the log says: ZeroDivisionError at <string>:4"
+    ]
+
+
+def test_an_answer_that_is_waited_for_in_vain_is_told(running):
+    from load_server import MOST_REQUESTS, room
+
+    assert running.worker.most == MOST_REQUESTS
+    assert room(running.url, "base") == []
+    running.worker._listeners["forgotten"] = None
+    try:
+        (told,) = room(running.url, "base")
+    finally:
+        del running.worker._listeners["forgotten"]
+    assert told.startswith("no room for 32 answers: 32 requests are under way")
