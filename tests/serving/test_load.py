@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_an_answer_that_is_waited_for_in_vain_is_told(running):
 
     assert running.worker.most == MOST_REQUESTS
     assert room(running.url, "base") == []
-    running.worker._listeners["forgotten"] = None
+    running.worker._listeners["forgotten"] = SimpleNamespace(task="base")
     try:
         (told,) = room(running.url, "base")
     finally:
