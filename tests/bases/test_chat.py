@@ -229,6 +229,23 @@ def test_turns_that_a_template_refuses_are_named():
         renderer.render([ANSWER, USER])
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{% include 'x' %}", "no loader"),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "recursion"),
+        ("{{ messages[0]['content'].encode('x') }}", "unknown encoding"),
+        ("{{ messages + 1 }}", "can only concatenate"),
+        ("{{ messages", "unexpected end"),
+    ],
+)
+def test_a_template_that_breaks_is_refused(template, words):
+    renderer = ChatRenderer(wrapped(BACKENDS["byte-level"], template), 512)
+    with pytest.raises(BaseModelError, match=f"refuses these turns: .*{words}"):
+        renderer.render([USER])
+
+
 def test_template_that_drops_a_turn_is_refused():
     renderer = ChatRenderer(wrapped(BACKENDS["byte-level"], DROPS_SYSTEM), 512)
     with pytest.raises(BaseModelError, match=r'drops or moves the "system" turn'):
@@ -236,9 +253,10 @@ def test_template_that_drops_a_turn_is_refused():
 
 
 def test_tokenizer_without_an_end_is_refused():
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=BACKENDS["byte-level"])
-    with pytest.raises(BaseModelError, match=r"no end token; set eos_token"):
-        ChatRenderer(tokenizer, 512)
+    for named in ({}, {"eos_token": ""}):
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=BACKENDS["byte-level"], **named)
+        with pytest.raises(BaseModelError, match=r"no end token; set eos_token"):
+            ChatRenderer(tokenizer, 512)
 
 
 def test_context_does_not_depend_on_what_follows(renderer):

@@ -175,10 +175,19 @@ def test_a_model_that_counts_no_positions_is_refused(tmp_path):
         '{"model_type": ["llama"]}',
         '{"model_type": "llama", "configuration_files": 1}',
         '{"model_type": "llama", "hidden_size": "x"}',
+        '{"model_type": "llama", "architectures": true}',
+        '{"model_type": "llama", "architectures": [1]}',
     ],
 )
 def test_unreadable_config(folder, text):
     (folder / "config.json").write_text(text)
+    with pytest.raises(BaseModelError, match=r"has no readable config\.json"):
+        load_base(str(folder))
+
+
+def test_a_config_that_has_no_digest_is_refused(folder):
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"mine": "\ud800"}))
     with pytest.raises(BaseModelError, match=r"has no readable config\.json"):
         load_base(str(folder))
 

@@ -11,7 +11,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
 from pretune.bases.pieces import without_added_space
@@ -56,7 +55,7 @@ class ChatRenderer:
     """Implements :class:`pretune.core.protocols.Renderer` on a fast ``transformers`` tokenizer."""
 
     def __init__(self, tokenizer: Any, context_length: int) -> None:
-        if tokenizer.eos_token is None:
+        if tokenizer.eos_token_id is None:
             raise BaseModelError("the tokenizer has no end token; set eos_token in its config")
         self._tokenizer = without_added_space(tokenizer)
         # Both may stand in a tokenizer's file; how long a text may be is decided elsewhere.
@@ -160,8 +159,8 @@ class ChatRenderer:
                     chat_template=self._template,
                     tokenize=False,
                 )
-            except TemplateError as error:
-                reason = str(error)
+            except Exception as error:  # a template is a program of others, and may break anywhere
+                reason = str(error) or type(error).__name__
             else:
                 return text
         raise BaseModelError(f"the chat template refuses these turns: {reason}")

@@ -152,17 +152,18 @@ def _config(name: str, folder: Path) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        elsewhere = "configuration_files" in json.loads((folder / "config.json").read_bytes())
+        told = json.loads((folder / "config.json").read_bytes())
+        of_json(told)  # half a pair of UTF-16 can be read, and has no digest
+        # Encoders such as BERT have a causal class too; what they were saved as tells them apart.
+        trained_as = config.architectures or ["Model"]
+        writes = any(saved.endswith(("ForCausalLM", "Model")) for saved in trained_as)
     except Exception as error:  # a hostile file may break transformers anywhere
         raise BaseModelError(f'base "{name}" has no readable config.json: {error}') from error
-    if elsewhere:
+    if "configuration_files" in told:
         raise BaseModelError(
             f'base "{name}" has "configuration_files" in its config.json, which leads to another '
             "file for some versions of transformers; put what is meant into config.json itself"
         )
-    # Encoders such as BERT have a causal class too; what they were saved as tells them apart.
-    trained_as = config.architectures or ["Model"]
-    writes = any(name.endswith(("ForCausalLM", "Model")) for name in trained_as)
     known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     if not known or not writes or config.is_encoder_decoder:
         raise BaseModelError(
