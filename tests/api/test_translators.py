@@ -1,6 +1,7 @@
 """Local translators: a tiny random Marian, loaded from a folder, asked like any teacher."""
 
 import json
+import shutil
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -101,3 +102,14 @@ def test_folders_that_hold_no_such_model(pair, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BaseModelError, match="is no translation model that transformers can load"):
         Translators(TranslatorSpec(forward=tmp_path, back=pair[1]))
+
+
+def test_weights_of_another_folder_are_not_taken(pair, tmp_path):
+    folder = tmp_path / "forward"
+    shutil.copytree(pair[0], folder)
+    (folder / "model.safetensors").rename(tmp_path / "elsewhere.safetensors")
+    (folder / "part.safetensors").write_bytes(b"")
+    index = {"metadata": {}, "weight_map": {"model.shared.weight": "../elsewhere.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(BaseModelError, match=r"\.\./elsewhere.*none of the weight files"):
+        Translators(TranslatorSpec(forward=folder, back=pair[1]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from pretune.bases.weights import weight_files
 from pretune.core.digest import of_file, of_json
 from pretune.core.errors import BaseModelError
 from pretune.data.augment.backtranslation import BACK, FORWARD
@@ -44,9 +45,11 @@ class _Translator:
                 f'no translation model in "{folder}"; name a folder with config.json, a tokenizer '
                 "and weights as safetensors"
             )
-        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
         try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            weight_files(str(folder), folder, config)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True
