@@ -7,8 +7,6 @@ its key, so that it can be taken up again until the room is needed), or *free*.
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from pretune.core.errors import PretuneError
-
 Key = bytes
 """Names what a block contains: its tokens, who wrote them, and all that came before."""
 
@@ -17,8 +15,8 @@ class OutOfBlocks(Exception):
     """Every block is held."""
 
 
-class BooksAreWrong(PretuneError, RuntimeError):
-    """A block, slot or request that no record accounts for (law 11)."""
+class BooksAreWrong(RuntimeError):
+    """A block, slot or request that no record accounts for (law 11): a defect of ours."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}: the engine's books are wrong; restart it, and report this fault")
