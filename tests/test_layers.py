@@ -33,7 +33,7 @@ TORCH_FREE = ("core", "spec")
 
 
 LATE = {"sklearn", "scipy", "pandas", "datasets", "peft", "optuna", "opacus"}
-"""Libraries that only some commands need, and that take a tenth of every process's start each."""
+"""Libraries that few commands need; scikit-learn was a tenth of every process's start."""
 
 
 @cache

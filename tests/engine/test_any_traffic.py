@@ -206,7 +206,7 @@ other = st.tuples(st.sampled_from(["step", "step", "step", "cancel", "preempt", 
 
 
 @pytest.mark.parametrize("variants", WORLDS, ids=range(len(WORLDS)))
-@settings(max_examples=5)
+@settings(max_examples=7)
 @given(size=sizes, events=st.lists(submit | other, min_size=10, max_size=40))
 def test_any_traffic(variants, size, events):
     traffic = Traffic(variants, size)
